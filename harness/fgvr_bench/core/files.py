@@ -1,0 +1,132 @@
+"""Files as the harness writes them: canonical JSON, whole or not at all, with a format name and version."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from fgvr_bench.errors import FgvrError, FormatUnknown
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True).encode
+
+
+def canonical_json(value: Any) -> str:
+    """Return the one spelling of a JSON value: sorted keys, no spaces, UTF-8 text, no NaN.
+
+    >>> canonical_json({"b": 1, "a": [0.25, None]})
+    '{"a":[0.25,null],"b":1}'
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    return _encode(value)
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of a value's canonical JSON, in hexadecimal."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` durable, where the system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def atomic_writer(path: Path) -> Iterator[Any]:
+    """Open a binary file that takes the place of `path` when the block ends, and is removed if it fails.
+
+    Raises:
+        FgvrError: the folder cannot be written to or the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:60]}.", suffix=".tmp")
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        if isinstance(error, OSError):
+            raise _cannot_write(path, error) from error
+        raise
+    sync_folder(path.parent)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def _cannot_write(path: Path, error: OSError) -> FgvrError:
+    return FgvrError(
+        f"cannot write {path}: {error.strerror or error}.",
+        hint="Free some space, or name another folder (--results-dir, FGVR_CACHE).",
+    )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically (UTF-8, line feeds)."""
+    with atomic_writer(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file that people can read, atomically; the same value gives the same bytes."""
+    write_text(path, json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2, sort_keys=True) + "\n")
+
+
+def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
+    """Write a value a line in canonical JSON, atomically."""
+    with atomic_writer(path) as file:
+        for row in rows:
+            file.write(_encode(row).encode() + b"\n")
+
+
+def read_json(path: Path, format_name: str, versions: tuple[int, ...]) -> dict[str, Any]:
+    """Read a JSON file written by `write_json` and check its ``format`` and ``version``.
+
+    Raises:
+        FormatUnknown: the format or version is not one that this version reads.
+        FgvrError: absent, unreadable or no JSON.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise FgvrError(f"{path} does not exist.") from error
+    except (OSError, ValueError) as error:
+        raise FgvrError(f"{path} cannot be read: {error}.") from error
+    return check_format(value, format_name, versions, path)
+
+
+def check_format(value: Any, format_name: str, versions: tuple[int, ...], path: Path) -> dict[str, Any]:
+    """Return `value` if it is a mapping that carries the format name and a known version."""
+    found = value.get("format") if isinstance(value, dict) else None
+    if found != format_name:
+        raise FormatUnknown(f"{path} is not a {format_name} file (its format is {found!r}).")
+    if value.get("version") not in versions:
+        known = ", ".join(map(str, versions))
+        raise FormatUnknown(
+            f"{path} is {format_name} version {value.get('version')}; this fgvr-bench reads version {known}.",
+            hint="Upgrade with: pip install --upgrade fgvr-bench",
+        )
+    return value

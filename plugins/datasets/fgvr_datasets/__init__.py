@@ -1,0 +1,1 @@
+"""Bundled dataset plugins, one file a dataset."""

@@ -1,0 +1,1 @@
+"""Bundled model plugins, one file a family."""
