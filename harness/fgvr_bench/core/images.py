@@ -27,7 +27,7 @@ def decode_image(data: bytes) -> Image:
         ImageInvalid: empty, truncated, not an image, or more than `MAX_PIXELS`.
     """
     from PIL import Image as PILImage
-    from PIL import ImageOps
+    from PIL import ImageOps, UnidentifiedImageError
 
     if not data:
         raise ImageInvalid("the file is empty")
@@ -43,10 +43,12 @@ def decode_image(data: bytes) -> Image:
         return _to_rgb(upright)
     except ImageInvalid:
         raise
-    except PILImage.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise ImageInvalid("not an image in a known format") from error
     except Exception as error:
-        raise ImageInvalid(f"damaged image: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from error
+        raise ImageInvalid(
+            f"damaged image: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        ) from error
 
 
 def _to_rgb(image: Image) -> Image:

@@ -36,10 +36,10 @@ def slug(name: str) -> str:
     >>> slug("bird-200")
     'bird-200'
     >>> slug("hf:HuggingFaceM4/idefics2-8b")
-    'hf-HuggingFaceM4-idefics2-8b-5b8c84'
+    'hf-HuggingFaceM4-idefics2-8b-fbf510'
     """
     plain = re.sub(r"//[^/@\s]*@", "//", unicodedata.normalize("NFC", name))
     kept = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-.")[:80]
-    if kept == name and not re.fullmatch(r"(?i)con|prn|aux|nul|com\d|lpt\d", kept):
+    if kept == name == name.lower() and not re.fullmatch(r"con|prn|aux|nul|com\d|lpt\d", kept):
         return kept
     return f"{kept}-{hashlib.sha256(plain.encode()).hexdigest()[:6]}".lstrip("-")

@@ -1,0 +1,1 @@
+"""Built-in protocols: how questions are asked, ordered, parsed and scored."""
