@@ -52,6 +52,7 @@ def decode_image(data: bytes) -> Image:
 
 
 def _to_rgb(image: Image) -> Image:
+    import numpy as np
     from PIL import Image as PILImage
 
     if image.mode == "RGB":
@@ -59,8 +60,7 @@ def _to_rgb(image: Image) -> Image:
     if image.mode.startswith("I;16"):
         return image.point(lambda value: value / 257, "L").convert("RGB")
     if image.mode == "I":
-        low, high = image.getextrema()
-        scale = 257 if high > 255 else 1
+        scale = 257 if np.asarray(image).max(initial=0) > 255 else 1
         return image.point(lambda value: value / scale).convert("L").convert("RGB")
     if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
         layer = image.convert("RGBA")
