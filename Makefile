@@ -1,0 +1,46 @@
+# make demo   the offline benchmark, from nothing to a leaderboard
+# make test   linters, types and all tests
+#
+# Both share one virtual environment, .venv, which is made and kept up to date by itself.
+# PYTHON=python3.12 picks the interpreter; TORCH=cpu or TORCH=default the build of torch.
+
+PY := .venv/bin/python
+RESULTS := results/demo
+
+# What another environment put there must not leak into this one.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+.PHONY: demo test test-wheel lint format docs clean distclean venv
+
+demo: venv
+	@$(PY) -m fgvr_bench run --model moth-clip --model random --model always-a --dataset moth-24 --results-dir $(RESULTS)
+	@$(PY) -m fgvr_bench leaderboard build $(RESULTS)
+	@echo
+	@echo "The results are in $(RESULTS)."
+
+# finedefics is a distribution of its own, with tests that run from its own root.
+test: lint
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n auto --maxprocesses 4 tests
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q finedefics/tests
+
+lint: venv
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+
+format: venv
+	$(PY) -m ruff check --fix
+	$(PY) -m ruff format
+
+# All tests once more, against the built wheel in place of the checkout.
+test-wheel: venv
+	OMP_NUM_THREADS=1 $(PY) scripts/overlay.py build/overlay -m pytest -q -n auto --maxprocesses 4 tests
+
+venv:
+	@python=$$(scripts/find-python) && "$$python" scripts/bootstrap.py
+
+clean:
+	rm -rf build dist $(RESULTS) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info finedefics/src/*.egg-info
+
+distclean: clean
+	rm -rf .venv
