@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import click
 
+from fgvr_bench.core.host import Host
+
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a plain table, columns aligned; numbers to the right."""
@@ -25,7 +27,11 @@ def note(message: str) -> None:
 
 def _inert(cell: object) -> object:
     """Return the cell without control characters, so that a label cannot move the cursor."""
-    return "".join(char if char.isprintable() else "�" for char in cell) if isinstance(cell, str) else cell
+    return (
+        "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in cell)
+        if isinstance(cell, str)
+        else cell
+    )
 
 
 @contextlib.contextmanager
@@ -44,3 +50,9 @@ def progress(description: str, total: int | None) -> Iterator[Callable[[int], No
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task(description, total=total)
         yield lambda n: bars.advance(task, n)
+
+
+def warn_of_plugins(plugins: Host) -> None:
+    """Name the plugins that could not be used, a line each, on standard error."""
+    for info in plugins.problems():
+        note(f"Warning: plugin {info.name} of {info.distribution} {info.version} is left out: {info.error}")

@@ -120,8 +120,8 @@ def read_json(path: Path, format_name: str, versions: tuple[int, ...]) -> dict[s
 
 def check_format(value: Any, format_name: str, versions: tuple[int, ...], path: Path) -> dict[str, Any]:
     """Return `value` if it is a mapping that carries the format name and a known version."""
-    found = value.get("format") if isinstance(value, dict) else None
-    if found != format_name:
+    if not isinstance(value, dict) or value.get("format") != format_name:
+        found = value.get("format") if isinstance(value, dict) else None
         raise FormatUnknown(f"{path} is not a {format_name} file (its format is {found!r}).")
     if value.get("version") not in versions:
         known = ", ".join(map(str, versions))

@@ -19,6 +19,8 @@ from fgvr_bench.core.names import did_you_mean
 from fgvr_bench.errors import NameClash, UnknownName
 
 if TYPE_CHECKING:
+    import click
+
     from fgvr_bench.interfaces import DatasetPlugin, Metric, ModelPlugin, OptionMiner, ProtocolCard
 
 GROUP = "fgvr_bench"
@@ -193,6 +195,44 @@ class Host:
         for name in dir(plugin):
             if hasattr(getattr(plugin, name, None), "fgvr_bench_impl") and name not in known:
                 raise UnknownName(f"there is no hook {name!r}. {did_you_mean(name, known)}")
+
+
+@functools.cache
+def load_commands(reserved: frozenset[str]) -> tuple[dict[str, click.Command], tuple[str, ...]]:
+    """Load the plugins of group ``fgvr_bench.commands``; no others, so that help stays quick.
+
+    Args:
+        reserved: names of built-in commands, which no plugin can take.
+
+    Returns:
+        Commands by name, and a sentence for each plugin or command that could not be used.
+    """
+    commands: dict[str, click.Command] = {}
+    owners: dict[str, str] = dict.fromkeys(reserved, "fgvr-bench")
+    problems: list[str] = []
+    for point in sorted(
+        importlib.metadata.entry_points(group=COMMANDS_GROUP), key=lambda each: (each.name, each.value)
+    ):
+        owner = " ".join(filter(None, _distribution(point)))
+        found: list[click.Command] = []
+        try:
+            manager = pluggy.PluginManager("fgvr_bench")
+            manager.add_hookspecs(hookspecs)
+            manager.register(point.load(), name=point.name)
+            manager.hook.register_commands(register=found.append)
+        except (Exception, SystemExit) as problem:
+            problems.append(f"plugin {point.name} of {owner} has no commands: {_one_line(problem)}")
+            continue
+        for command in found:
+            name = command.name or ""
+            if name in owners:
+                problems.append(
+                    f"command {name!r} is claimed by {owners[name]} and by {owner}; the first one keeps it."
+                )
+                continue
+            owners[name] = owner
+            commands[name] = command
+    return commands, tuple(problems)
 
 
 def _withdraw(registry: Registry[Any], key: str, aliases: tuple[str, ...]) -> None:

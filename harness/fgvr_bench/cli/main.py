@@ -1,0 +1,108 @@
+"""``fgvr-bench``: the command tree, loaded command by command, and the one place where errors become words."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from fgvr_bench import __version__
+from fgvr_bench.core.host import load_commands
+from fgvr_bench.core.names import did_you_mean
+from fgvr_bench.errors import FgvrError
+
+COMMANDS = {
+    "run": ("run", "Ask models the questions of datasets, and score the answers."),
+    "leaderboard": ("leaderboard", "Build boards from results."),
+    "options": ("options", "Build, check and look at option sets."),
+    "datasets": ("datasets", "List, check and download datasets."),
+    "models": ("listing", "List the models there are."),
+    "plugins": ("listing", "List the plugins that were found, and what went wrong with any."),
+}
+"""Built-in commands: the module of `fgvr_bench.cli` that each lives in, and its line in ``--help``."""
+
+
+class Commands(click.Group):
+    """Built-in commands by name, then those of plugins; a plugin never takes a built-in's place."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS, *sorted(self._added())]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in COMMANDS:
+            module = importlib.import_module(f"fgvr_bench.cli.{COMMANDS[cmd_name][0]}")
+            command: click.Command = getattr(module, cmd_name)
+            return command
+        return self._added().get(cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List commands without importing the built-in ones."""
+        added = self._added()
+        width = formatter.width - 6 - max(map(len, [*COMMANDS, *added]))
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        if added:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl([(name, added[name].get_short_help_str(width)) for name in sorted(added)])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            offered = did_you_mean(args[0], [*COMMANDS, *self._added()])
+            raise click.UsageError(f"there is no command {args[0]!r}. {offered}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def _added(self) -> dict[str, click.Command]:
+        commands, problems = load_commands(frozenset(COMMANDS))
+        for problem in problems:
+            if problem not in _told:
+                _told.add(problem)
+                click.echo(f"Warning: {problem}", err=True)
+        return commands
+
+
+_told: set[str] = set()
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "FGVR"})
+@click.version_option(__version__, prog_name="fgvr-bench")
+def fgvr_bench() -> None:
+    """Fine-grained visual recognition benchmarks for multimodal models.
+
+    \b
+    Try it without a network:  fgvr-bench run --model moth-clip --dataset moth-24
+    """
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 1 something failed that the message names, 2 wrong usage."""
+    try:
+        status = fgvr_bench.main(args=arguments, prog_name="fgvr-bench", standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except click.exceptions.Exit as request:
+        sys.exit(request.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except FgvrError as error:
+        show_error(error)
+        sys.exit(error.exit_status)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo(
+            "\nStopped at once; answers that were shown as done are saved. Type the same command to go on.", err=True
+        )
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def show_error(error: FgvrError) -> None:
+    """Print an error as one short paragraph, without control characters, hint last."""
+    text = f"Error: {error.message}" + (f"\n{error.hint}" if error.hint else "")
+    shown = "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
+    click.echo(shown, err=True)

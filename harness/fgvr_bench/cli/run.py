@@ -1,0 +1,237 @@
+"""``fgvr-bench run``: models on datasets, from questions to scored answers."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fgvr_bench.cli.output import note, print_table, progress, warn_of_plugins
+from fgvr_bench.core.evaluate import Evaluation, evaluate_all, main_metric, percent
+from fgvr_bench.core.host import host
+from fgvr_bench.core.settings import DEFAULT_PROTOCOL, RunSettings
+from fgvr_bench.core.watching import Watcher
+from fgvr_bench.errors import UsageError
+from fgvr_bench.interfaces import RunInfo, RunResult
+
+
+class _BatchSize(click.ParamType[int | None]):
+    """A number of questions, or ``auto``."""
+
+    name = "auto|N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        if value is None or value == "auto":
+            return None
+        if str(value).isdecimal() and int(value) > 0:
+            return int(value)
+        return self.fail(f"{value!r} is neither 'auto' nor a number above 0", param, ctx)
+
+
+def _model_args(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    pairs = [item.partition("=") for item in given]
+    for key, equals, _ in pairs:
+        if not (key and equals):
+            raise click.BadParameter(f"{key!r} is not of the form key=value", ctx, param)
+    return {key: value for key, _, value in pairs}
+
+
+@click.command(short_help="Ask models the questions of datasets, and score the answers.")
+@click.option(
+    "--model", "-m", "models", multiple=True, required=True, help="A model's name; may be given several times."
+)
+@click.option(
+    "--dataset", "-d", "datasets", multiple=True, required=True, help="A dataset's name, or 'all'; several times."
+)
+@click.option("--split", default="test", show_default=True, help="Part of the dataset to ask about.")
+@click.option("--protocol", default=DEFAULT_PROTOCOL, show_default=True, help="How to ask, parse and score.")
+@click.option("--task", help="A task of the protocol.  [default: its first]")
+@click.option("--options", help="An option set's file, or a miner's name.  [default: the dataset's own]")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="Ask only N questions of the run's order, classes in proportion."
+)
+@click.option(
+    "--permutations",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Ask each example in N orders of its choices.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Decides the order of questions and choices.")
+@click.option("--decoding", help="generate, logprob or similarity.  [default: the model's first]")
+@click.option("--full-text", is_flag=True, help="Generate to the end even where the verdict is settled.")
+@click.option("--max-new-tokens", type=click.IntRange(min=1), help="Longest answer.  [default: the task's]")
+@click.option("--checkpoint", help="A local folder, or a hub name, in place of the model's own.")
+@click.option("--revision", help="Commit of the checkpoint.")
+@click.option("--device", default="auto", show_default=True, help="cpu, mps, cuda, cuda:1 ...")
+@click.option("--dtype", default="auto", show_default=True, help="float64, float32, bfloat16 or float16.")
+@click.option(
+    "--model-arg",
+    "model_args",
+    multiple=True,
+    callback=_model_args,
+    metavar="KEY=VALUE",
+    help="A setting of the model's own; several times.",
+)
+@click.option("--trust-remote-code", is_flag=True, help="Run code that comes with the checkpoint (needs --revision).")
+@click.option("--batch-size", type=_BatchSize(), default="auto", show_default=True, help="Questions in a batch.")
+@click.option(
+    "--workers", type=click.IntRange(min=0), help="Processes that read images ahead.  [default: by the machine]"
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes that each hold the model, one a GPU.",
+)
+@click.option(
+    "--data-root",
+    "data_roots",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Folder to look for datasets in; several times.  [default: FGVR_DATA]",
+)
+@click.option(
+    "--results-dir", type=click.Path(path_type=Path), default="results", show_default=True, help="Folder for runs."
+)
+@click.option("--fresh", is_flag=True, help="Start over; by default a run goes on where it stopped.")
+@click.option("--resume-across", is_flag=True, help="Go on though library versions changed.")
+@click.option("--dry-run", is_flag=True, help="Say what would run, with counts and an estimate, and stop.")
+def run(models: tuple[str, ...], datasets: tuple[str, ...], dry_run: bool, **settings: Any) -> None:
+    """Ask models the questions of datasets, and score the answers.
+
+    A run that was killed goes on where it stopped when the same command is typed again, and ends with the same
+    bytes.  What is done already is not done again.
+
+    \b
+    fgvr-bench run --model moth-clip --dataset moth-24
+    fgvr-bench run --model finedefics --model idefics2 --dataset all
+    fgvr-bench run --model hf:organisation/name --dataset folder:/my/photos --limit 200
+    """
+    warn_of_plugins(host())
+    wanted = RunSettings(**settings)
+    if dry_run:
+        _dry_run(models, datasets, wanted)
+        return
+    evaluation = evaluate_all(host(), models, datasets, wanted, TerminalWatcher())
+    _show(evaluation)
+
+
+def _show(evaluation: Evaluation) -> None:
+    from fgvr_bench.cli.main import show_error
+
+    if evaluation.results:
+        print_table(
+            ["model", "dataset", "task", "accuracy", "questions", "unparsed", "failed", "results in"],
+            [_row(result) for result in evaluation.results],
+        )
+    for result in evaluation.results:
+        if result.failed:
+            note(
+                f"{result.failed:,} of {result.questions:,} questions of {result.model} on {result.dataset} failed; "
+                f'the reasons stand under "error" in {result.folder}.'
+            )
+        if not result.complete:
+            note(f"{result.model} on {result.dataset} is a partial run (--limit); no board takes it.")
+    for error in evaluation.errors:
+        show_error(error)
+    if evaluation.errors:
+        raise SystemExit(max(error.exit_status for error in evaluation.errors))
+
+
+def _row(result: RunResult) -> tuple[object, ...]:
+    return (
+        result.model,
+        result.dataset,
+        result.inputs["task"],
+        percent(main_metric(result)),
+        f"{result.questions:,}",
+        percent(result.metrics.get("unparsed")),
+        f"{result.failed:,}",
+        str(result.folder),
+    )
+
+
+def _dry_run(models: tuple[str, ...], datasets: tuple[str, ...], settings: RunSettings) -> None:
+    from fgvr_bench.core.outlook import look_ahead
+
+    rows, errors = look_ahead(host(), models, datasets, settings, progress)
+    if rows:
+        print_table(
+            ["model", "dataset", "questions", "answered", "to ask", "options", "about", "run"],
+            [
+                (
+                    row.model,
+                    row.dataset,
+                    f"{row.questions:,}",
+                    f"{row.answered:,}",
+                    f"{row.to_ask:,}",
+                    row.options,
+                    row.estimate,
+                    row.run_id or "known once the options are mined",
+                )
+                for row in rows
+            ],
+        )
+    if errors:
+        raise UsageError("\n\n".join(str(error) for error in errors)) if len(errors) > 1 else errors[0]
+
+
+class TerminalWatcher(Watcher):
+    """A line with bar, rate, time left and running accuracy; nothing of it where there is no terminal."""
+
+    progress = staticmethod(progress)
+
+    def __init__(self) -> None:
+        self._bars: Any = None
+        self._task: Any = None
+        self._shown = 0.0
+
+    def note(self, message: str) -> None:
+        note(message)
+
+    def started(self, run: RunInfo, target: int) -> None:
+        before = f", {run.answered:,} answered before" if run.answered else ""
+        note(f"{run.model} on {run.dataset}: {target:,} questions{before}")
+        if not sys.stderr.isatty():
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bars = Progress(
+            TextColumn("  "),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[accuracy]}"),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._bars.start()
+        self._task = self._bars.add_task("", total=target, completed=run.answered, rate="", accuracy="")
+        self._begun = time.monotonic()
+
+    def advanced(self, answered: int, judged: int, correct: int) -> None:
+        now = time.monotonic()
+        if self._bars is None or now - self._shown < 0.1:
+            return
+        self._shown = now
+        rate = judged / max(now - self._begun, 1e-9)
+        accuracy = f"{percent(correct / judged)} right" if judged else ""
+        self._bars.update(self._task, completed=answered, rate=f"{rate:,.0f}/s", accuracy=accuracy)
+
+    def finished(self, result: RunResult) -> None:
+        self._end()
+
+    def stopped(self) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None

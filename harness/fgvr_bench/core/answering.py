@@ -1,0 +1,133 @@
+"""Asking a model, and containing what may go wrong with it.
+
+An image that cannot be prepared is one failed answer.  A batch that the model fails on is asked again question
+by question, so that one bad question costs itself alone.  A model that fails on everything stops the run, and
+nothing of that is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fgvr_bench.core.loading import PreparedBatch, prepare
+from fgvr_bench.core.questions import QuestionBook
+from fgvr_bench.core.records import rounded
+from fgvr_bench.errors import FgvrError
+from fgvr_bench.interfaces import Model
+from fgvr_bench.types import Prompt, Question, Response
+
+MOST_FAILED_BATCHES = 3
+"""So many batches in a row in which the model answers nothing at all end the run."""
+
+Answered = list[tuple[int, Question, Response]]
+"""Question numbers, questions and responses of one batch."""
+
+
+class Misbehaved(Exception):
+    """The plugin returned something that is not an answer to what it was asked."""
+
+
+class Answerer:
+    """One loaded model at work."""
+
+    def __init__(self, model: Model, book: QuestionBook, name: str) -> None:
+        self.model = model
+        self.book = book
+        self.name = name
+        self._held: list[Answered] = []
+        self._last_problem = ""
+
+    def answer(self, prepared: PreparedBatch) -> Answered:
+        """Answer one prepared batch.
+
+        Returns:
+            A response for each of its questions; nothing while it is open whether the model answers at all,
+            and what was held back once it does.
+
+        Raises:
+            FgvrError: the model fails on everything, or says itself that it cannot go on.
+        """
+        questions = {number: self.book.question(number) for number in prepared.numbers}
+        asked = [number for number in prepared.numbers if number not in prepared.failures]
+        prompts = [self.book.prompt(questions[number]) for number in asked]
+        responses: dict[int, Response] = {}
+        answered_any = not asked
+        if asked:
+            try:
+                responses = dict(zip(asked, self._respond(prompts, prepared.payload), strict=True))
+                answered_any = True
+            except FgvrError:
+                raise
+            except Exception as error:
+                self._last_problem = _one_line(error)
+                responses, answered_any = self._one_by_one(asked, prompts)
+        for number, why in prepared.failures.items():
+            responses[number] = Response(questions[number].question_id, error=why)
+        batch = [(number, questions[number], responses[number]) for number in prepared.numbers]
+        return self._release(batch, answered_any)
+
+    def finish(self) -> Answered:
+        """Return what is still held back at the end.
+
+        Raises:
+            FgvrError: the model never answered anything after it began to fail.
+        """
+        if len(self._held) >= MOST_FAILED_BATCHES:
+            self._give_up()
+        return self._drain()
+
+    def _respond(self, prompts: Sequence[Prompt], payload: Any) -> list[Response]:
+        responses = list(self.model.respond(prompts, payload))
+        if len(responses) != len(prompts):
+            raise Misbehaved(f"it returned {len(responses)} responses to {len(prompts)} prompts")
+        for prompt, response in zip(prompts, responses, strict=True):
+            if response.question_id != prompt.question_id:
+                raise Misbehaved(f"it answered {response.question_id} where it was asked {prompt.question_id}")
+            if response.scores is not None and len(response.scores) != len(prompt.choices):
+                raise Misbehaved(
+                    f"it gave {len(response.scores)} scores for {len(prompt.choices)} choices of {prompt.question_id}"
+                )
+        return [rounded(response) for response in responses]
+
+    def _one_by_one(self, asked: list[int], prompts: list[Prompt]) -> tuple[dict[int, Response], bool]:
+        found: dict[int, Response] = {}
+        answered_any = False
+        for number, prompt in zip(asked, prompts, strict=True):
+            try:
+                payload = None
+                if self.model.needs_images:
+                    payload = prepare(self.book, [number], self.model.preparer).payload
+                found[number] = self._respond([prompt], payload)[0]
+                answered_any = True
+            except FgvrError:
+                raise
+            except Exception as error:
+                self._last_problem = _one_line(error)
+                found[number] = Response(prompt.question_id, error=f"model: {self._last_problem}")
+        return found, answered_any
+
+    def _release(self, batch: Answered, answered_any: bool) -> Answered:
+        self._held.append(batch)
+        if answered_any:
+            return self._drain()
+        if len(self._held) >= MOST_FAILED_BATCHES:
+            self._give_up()
+        return []
+
+    def _drain(self) -> Answered:
+        released = [entry for batch in self._held for entry in batch]
+        self._held.clear()
+        return released
+
+    def _give_up(self) -> None:
+        asked = sum(len(batch) for batch in self._held)
+        raise FgvrError(
+            f"model {self.name} failed on {asked} questions in a row; the last time with {self._last_problem}.",
+            hint="None of these was kept. Mend the cause and type the same command again: it goes on from there.",
+        )
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())[:500]
+    return text if isinstance(error, Misbehaved) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,209 @@
+"""From names to a run that is ready to start: every look-up and check, before anything heavy is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fgvr_bench.core.digest import dataset_digest
+from fgvr_bench.core.host import Host
+from fgvr_bench.core.names import did_you_mean
+from fgvr_bench.core.options import resolve
+from fgvr_bench.core.order import RULE
+from fgvr_bench.core.paths import data_roots
+from fgvr_bench.core.progress import Progress, quiet
+from fgvr_bench.core.questions import QuestionBook
+from fgvr_bench.core.run_folder import RunFolder, run_id, without_credentials
+from fgvr_bench.core.settings import RunSettings
+from fgvr_bench.core.versions import library_versions
+from fgvr_bench.errors import UsageError
+from fgvr_bench.interfaces import (
+    AskContext,
+    Dataset,
+    Decoding,
+    MiningSettings,
+    ModelCard,
+    ModelPlugin,
+    ModelSettings,
+    Task,
+)
+from fgvr_bench.types import Json
+
+if TYPE_CHECKING:
+    from fgvr_bench.core.options import OptionSet
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """One model on one dataset, ready to start."""
+
+    model_name: str
+    dataset_name: str
+    plugin: ModelPlugin
+    model_settings: ModelSettings
+    dataset: Dataset
+    book: QuestionBook
+    settings: RunSettings
+    inputs: dict[str, Json]
+    """Everything declared that can change an answer; the run's identity is made of it."""
+    versions: dict[str, str]
+    requested: tuple[str, str]
+    """Model and dataset as the user named them."""
+
+    @property
+    def run_id(self) -> str:
+        """Identity of the run."""
+        return run_id(self.inputs)
+
+    @property
+    def folder(self) -> RunFolder:
+        """Where the run lies."""
+        return RunFolder.of(self.settings.results_dir, self.dataset_name, self.model_name, self.run_id)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All labels of the dataset, in published order."""
+        return self.book.context.labels
+
+
+def assemble(
+    host: Host,
+    model_name: str,
+    dataset_name: str,
+    settings: RunSettings,
+    progress: Progress = quiet,
+) -> Assembly:
+    """Look everything up and settle what the run is.
+
+    Mines the options where the dataset's own are mined and not there yet.
+
+    Raises:
+        FgvrError: whatever is unknown, absent or at odds, with what to type next.
+    """
+    plugin, argument = host.models.find(model_name)
+    dataset_plugin, dataset_argument = host.datasets.find(dataset_name)
+    task = find_task(host, settings)
+    decoding = settle_decoding(plugin.card, task, settings)
+    model_settings = ModelSettings(
+        argument=argument,
+        checkpoint=settings.checkpoint,
+        revision=settings.revision,
+        device=settings.device,
+        dtype=settings.dtype,
+        trust_remote_code=settings.trust_remote_code,
+        args=settings.model_args,
+        decoding=decoding,
+    )
+    identity = dict(plugin.identify(model_settings))
+    dataset = dataset_plugin.open(data_roots(settings.data_roots), dataset_argument)
+    digest = dataset_digest(dataset, settings.split, progress)
+    option_set: OptionSet | None = None
+    if task.needs_options:
+        option_set = resolve(
+            dataset,
+            settings.split,
+            settings.options,
+            MiningSettings(device=settings.device, workers=settings.workers or 0),
+            dataset_digest=digest,
+            progress=progress,
+        )
+    elif settings.options is not None:
+        raise UsageError(f"task {task.name} asks without options, so --options {settings.options} has no use.")
+    book = _question_book(dataset, task, option_set, plugin.card, settings)
+    canonical_model = plugin.card.name + (argument or "")
+    canonical_dataset = dataset_plugin.card.name + (dataset_argument or "")
+    inputs: dict[str, Json] = {
+        "dataset": {"name": canonical_dataset, "split": settings.split, "digest": digest},
+        "subset": None,
+        "options": None if option_set is None else _option_inputs(option_set),
+        "protocol": settings.protocol,
+        "task": task.name,
+        "seed": settings.seed,
+        "permutations": settings.permutations,
+        "model": {**identity, "name": without_credentials(canonical_model)},
+        "decoding": {
+            "name": decoding.name,
+            "max_new_tokens": decoding.max_new_tokens,
+            "full_text": settings.full_text,
+        },
+        "batch_plan": {"rule": RULE, "batch_size": settings.batch_size or "auto"},
+    }
+    versions = library_versions(host.models.owner(plugin.card.name), host.datasets.owner(dataset_plugin.card.name))
+    return Assembly(
+        without_credentials(canonical_model),
+        canonical_dataset,
+        plugin,
+        model_settings,
+        dataset,
+        book,
+        settings,
+        inputs,
+        versions,
+        (model_name, dataset_name),
+    )
+
+
+def find_task(host: Host, settings: RunSettings) -> Task:
+    """Return the protocol's task of that name, or its first.
+
+    Raises:
+        UsageError: the protocol has no such task.
+    """
+    protocol = host.protocols[settings.protocol]
+    name = settings.task or next(iter(protocol.tasks))
+    if name not in protocol.tasks:
+        raise UsageError(f"protocol {protocol.name} has no task {name!r}. {did_you_mean(name, protocol.tasks)}")
+    return protocol.tasks[name]
+
+
+def settle_decoding(card: ModelCard, task: Task, settings: RunSettings) -> Decoding:
+    """Return how answers are had: as asked, or the model's first way that the task can score.
+
+    Raises:
+        UsageError: the model or the task cannot; the message says what they can.
+    """
+    able = [name for name in card.decodings if name in task.decodings]
+    if not able:
+        raise UsageError(
+            f"model {card.name} answers by {', '.join(card.decodings)}; "
+            f"task {task.name} can only score {', '.join(task.decodings)}.",
+            hint="Choose another --task or another --model.",
+        )
+    name = settings.decoding or able[0]
+    if name not in able:
+        raise UsageError(
+            f"model {card.name} on task {task.name} has no decoding {name!r}.", hint=f"Use --decoding {able[0]}."
+        )
+    return Decoding(
+        name=name,
+        max_new_tokens=settings.max_new_tokens or task.max_new_tokens,
+        settled=None if settings.full_text else task.settled,
+    )
+
+
+def _option_inputs(option_set: OptionSet) -> dict[str, Json]:
+    header = option_set.header
+    return {"digest": option_set.digest, "miner": header["miner"], "k": header["k"]}
+
+
+def _question_book(
+    dataset: Dataset, task: Task, option_set: OptionSet | None, card: ModelCard, settings: RunSettings
+) -> QuestionBook:
+    if settings.permutations < 1:
+        raise UsageError(f"--permutations {settings.permutations} is less than one order a question.")
+    if settings.limit is not None and settings.limit < 1:
+        raise UsageError(f"--limit {settings.limit} asks no question.")
+    context = AskContext(
+        noun=dataset.card.noun,
+        labels=tuple(dataset.labels()),
+        seed=settings.seed,
+        foci_template=card.foci_template,
+    )
+    examples = dataset.examples(settings.split)
+    if not len(examples):
+        raise UsageError(f"{dataset.card.name} has no examples in split {settings.split}.")
+    options: Sequence[Any] | None = None
+    if option_set is not None:
+        options = option_set.for_examples(examples)
+    return QuestionBook(task, context, examples, options, settings.permutations)

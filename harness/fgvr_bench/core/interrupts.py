@@ -1,0 +1,35 @@
+"""Ctrl-C: once, the batch at hand is finished and saved; twice, all ends at once."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+
+@contextlib.contextmanager
+def first_interrupt(told: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    """Yield a function that says whether an interrupt was asked for; the second one raises KeyboardInterrupt.
+
+    ``told`` is called once at the first.  Outside the main thread, where signals cannot be caught, the
+    function always says no.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    asked = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        told()
+
+    previous = signal.signal(signal.SIGINT, handle)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, previous)

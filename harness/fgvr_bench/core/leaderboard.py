@@ -1,0 +1,220 @@
+"""Boards: models × datasets, one table for each way of asking.
+
+Runs stand in one column only if they asked the same: dataset and split with equal images, subset, option set,
+protocol and task.  Runs of one model that differ in anything else are rows of their own, labelled by what
+differs; none is chosen silently.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fgvr_bench.core.results import StoredRun
+
+MARKERS = ("<!-- leaderboard:start -->", "<!-- leaderboard:end -->")
+"""``leaderboard build --output`` replaces what stands between these lines of a file that has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What runs have to share to be compared."""
+
+    dataset: str
+    split: str
+    images: str
+    """Digest of the dataset."""
+    subset: str
+    options: str
+    """Digest of the option set, or ``none``."""
+    miner: str
+    protocol: str
+    task: str
+    permutations: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One board: rows of models, columns of datasets, all asked in one way."""
+
+    protocol: str
+    task: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, Mapping[Column, StoredRun]], ...]
+    """Label and cells of each row, best average first."""
+
+
+def column_of(run: StoredRun) -> Column:
+    """Return the column that a run belongs to."""
+    inputs = run.inputs
+    options = inputs.get("options") or {}
+    return Column(
+        dataset=run.dataset,
+        split=str(inputs["dataset"]["split"]),
+        images=str(inputs["dataset"]["digest"]),
+        subset=str(inputs.get("subset") or ""),
+        options=str(options.get("digest", "none")),
+        miner=f"{options['miner']}, k = {options['k']}" if options else "none",
+        protocol=str(inputs["protocol"]),
+        task=str(inputs["task"]),
+        permutations=int(inputs.get("permutations", 1)),
+        seed=int(inputs.get("seed", 0)),
+    )
+
+
+def build_tables(runs: Sequence[StoredRun]) -> list[Table]:
+    """Sort runs into tables; the same runs give the same tables in whatever order they come."""
+    ways: dict[tuple[str, str], list[StoredRun]] = {}
+    for run in runs:
+        column = column_of(run)
+        ways.setdefault((column.protocol, column.task), []).append(run)
+    return [_table(protocol, task, members) for (protocol, task), members in sorted(ways.items())]
+
+
+def _table(protocol: str, task: str, runs: list[StoredRun]) -> Table:
+    columns = sorted({column_of(run) for run in runs}, key=lambda c: (c.dataset, c.split, c.subset, c.miner, c.options))
+    labels = _row_labels(runs)
+    rows: dict[str, dict[Column, StoredRun]] = {}
+    for run in sorted(runs, key=lambda each: each.run_id):
+        rows.setdefault(labels[run.run_id, run.dataset], {})[column_of(run)] = run
+    ordered = sorted(rows.items(), key=lambda row: (-len(row[1]), -(_mean(row[1]) or 0.0), row[0]))
+    return Table(protocol, task, tuple(columns), tuple(ordered))
+
+
+def _row_labels(runs: Sequence[StoredRun]) -> dict[tuple[str, str], str]:
+    """Name each run's row: the model, and what differs where one cell would have several runs."""
+    by_model: dict[str, list[StoredRun]] = {}
+    for run in runs:
+        by_model.setdefault(run.model, []).append(run)
+    labels: dict[tuple[str, str], str] = {}
+    for model, members in by_model.items():
+        cells = [column_of(run) for run in members]
+        settings = [_settings(run) for run in members]
+        clash = len(set(cells)) < len(cells)
+        differing = sorted({key for one in settings for key in one if len({str(s.get(key)) for s in settings}) > 1})
+        for run, setting in zip(members, settings, strict=True):
+            shown = [f"{key.rpartition('.')[2]} {setting.get(key, 'default')}" for key in differing] if clash else []
+            labels[run.run_id, run.dataset] = f"{model} ({', '.join(shown)})" if shown else model
+    return labels
+
+
+def _settings(run: StoredRun) -> dict[str, Any]:
+    """Return what may differ between runs of one cell, flat."""
+    found: dict[str, Any] = {"batch size": run.batch_size}
+    for group in ("model", "decoding"):
+        for key, value in run.inputs.get(group, {}).items():
+            found[f"{group}.{key}"] = value
+    return found
+
+
+def accuracy(run: StoredRun) -> float | None:
+    """Return the figure of the run's main metric."""
+    return run.metrics.get("accuracy", next(iter(run.metrics.values())))
+
+
+def _mean(cells: Mapping[Column, StoredRun]) -> float | None:
+    found = [value for run in cells.values() if (value := accuracy(run)) is not None]
+    return sum(found) / len(found) if found else None
+
+
+def to_markdown(tables: Sequence[Table]) -> str:
+    """Return the tables as Markdown: accuracy in percent, the number of questions at the head of each column."""
+    if not tables:
+        return "No complete run yet.\n"
+    return "\n".join(_markdown_table(table) for table in tables)
+
+
+def _markdown_table(table: Table) -> str:
+    average = len(table.columns) > 1
+    heads = ["model", *[_head(column, table) for column in table.columns], *(["mean"] if average else [])]
+    lines = [
+        f"**{_markdown(table.task)}**, protocol {_markdown(table.protocol)}: accuracy in %",
+        "",
+        "| " + " | ".join(heads) + " |",
+        "|" + "|".join([":--", *["--:"] * (len(heads) - 1)]) + "|",
+    ]
+    for label, cells in table.rows:
+        figures = [_percent(accuracy(cells[column])) if column in cells else "" for column in table.columns]
+        mean = _percent(_mean(cells)) if len(cells) == len(table.columns) else ""
+        lines.append("| " + " | ".join([_markdown(label), *figures, *([mean] if average else [])]) + " |")
+    return "\n".join([*lines, "", *_caption(table), ""])
+
+
+def _head(column: Column, table: Table) -> str:
+    counts = sorted({cells[column].questions for _, cells in table.rows if column in cells})
+    shown = _markdown(column.dataset) if column.split == "test" else f"{_markdown(column.dataset)} {column.split}"
+    twins = [other for other in table.columns if (other.dataset, other.split) == (column.dataset, column.split)]
+    if len(twins) > 1:
+        shown += f"<br>{_markdown(column.miner)} {column.options[:6]}"
+    return f"{shown}<br>n = {', '.join(f'{count:,}' for count in counts)}"
+
+
+def _caption(table: Table) -> list[str]:
+    """Say what the columns were asked with, and every failed or unparsed answer."""
+    lines = [
+        f"{_markdown(column.dataset)}: options {_markdown(column.miner)}"
+        + (f" ({column.options[:12]})" if column.options != "none" else "")
+        + f", images {column.images[:12]}, seed {column.seed}"
+        + (f", {column.permutations} orders a question" if column.permutations > 1 else "")
+        + "."
+        for column in table.columns
+    ]
+    for label, cells in table.rows:
+        for column in table.columns:
+            if column not in cells:
+                continue
+            run, unparsed = cells[column], cells[column].metrics.get("unparsed")
+            notes = ([f"{run.failed:,} failed"] if run.failed else []) + (
+                [f"{_percent(unparsed)} % unparsed"] if unparsed else []
+            )
+            if notes:
+                lines.append(f"{_markdown(label)} on {_markdown(column.dataset)}: {', '.join(notes)}.")
+    return ["<sub>" + " ".join(lines) + "</sub>"]
+
+
+def to_csv(tables: Sequence[Table]) -> str:
+    """Return a row a run, figures as shares of 1 in full precision."""
+    out = io.StringIO()
+    metrics = sorted(
+        {name for table in tables for _, cells in table.rows for run in cells.values() for name in run.metrics}
+    )
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(
+        ["protocol", "task", "model", "dataset", "split", "miner", "options", "questions", "failed", *metrics, "run_id"]
+    )
+    for table in tables:
+        for label, cells in table.rows:
+            for column in table.columns:
+                if (run := cells.get(column)) is None:
+                    continue
+                figures = ["" if run.metrics.get(name) is None else repr(run.metrics[name]) for name in metrics]
+                texts = [table.protocol, table.task, label, column.dataset, column.split, column.miner, column.options]
+                writer.writerow([*map(_inert, texts), run.questions, run.failed, *figures, run.run_id])
+    return out.getvalue()
+
+
+def between_markers(text: str, board: str) -> str | None:
+    """Return `text` with the board between its markers, or None where it has none."""
+    start, end = text.find(MARKERS[0]), text.find(MARKERS[1])
+    if start < 0 or end < start:
+        return None
+    return f"{text[: start + len(MARKERS[0])]}\n{board}{text[end:]}"
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f}"
+
+
+def _markdown(text: str) -> str:
+    """Return text that Markdown and HTML show as it is, on one line."""
+    kept = "".join(char if char.isprintable() else " " for char in text)
+    return "".join(f"&#{ord(char)};" if char in "<>&|`*_[]\\" else char for char in kept)
+
+
+def _inert(text: str) -> str:
+    """Return text that a spreadsheet does not take for a formula."""
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text

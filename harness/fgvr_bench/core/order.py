@@ -1,0 +1,103 @@
+"""The one order in which a run asks its questions, and the batches that follow from it.
+
+Fixed at the start by the questions, the seed and the batch size; resume, workers and processes follow it,
+so that each batch holds the same questions, padded alike, however often a run was killed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fgvr_bench.types import Example
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+RULE = "stratified-1"
+"""Name of the rule below; part of a run's identity, so a new rule needs a new name."""
+
+
+def _hash64(*parts: object) -> int:
+    text = "\x1f".join(map(str, parts)).encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big")
+
+
+def stratified_order(examples: Sequence[Example], seed: int) -> NDArray[np.int32]:
+    """Return the indices of `examples` in an order whose every prefix holds the classes in proportion.
+
+    Within a class the order is that of a seeded hash of the id.  The i-th of a class's n images stands at
+    (i + u) / n of the way, u in [0, 1) hashed from the class: systematic sampling, so the counts of any
+    prefix differ from exact proportion by less than one image a class.
+
+    Returns:
+        int32 array of shape [len(examples)], a permutation.
+    """
+    import numpy as np
+
+    count = len(examples)
+    hashes = np.empty(count, np.uint64)
+    classes = np.empty(count, np.int32)
+    numbers: dict[str, int] = {}
+    for index in range(count):
+        example = examples[index]
+        hashes[index] = _hash64(seed, example.example_id)
+        classes[index] = numbers.setdefault(example.label, len(numbers))
+    sizes = np.bincount(classes, minlength=len(numbers))
+    offsets = np.array([_hash64(seed, "class", label) / 2**64 for label in numbers])
+    by_class = np.lexsort((hashes, classes))
+    starts = np.cumsum(sizes) - sizes
+    place: NDArray[np.float64] = np.empty(count, np.float64)
+    place[by_class] = np.arange(count) - np.repeat(starts, sizes)
+    place = (place + offsets[classes]) / sizes[classes] if count else place
+    order: NDArray[np.int32] = np.lexsort((hashes, place)).astype(np.int32)
+    return order
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """Which questions share a batch, in what order."""
+
+    order: Any
+    """int32 array of question numbers, in the order in which they are asked."""
+    batch_size: int
+
+    def __len__(self) -> int:
+        return -(-len(self.order) // self.batch_size)
+
+    def batch(self, number: int) -> list[int]:
+        """Return the question numbers of one batch, in order."""
+        start = number * self.batch_size
+        found: list[int] = self.order[start : start + self.batch_size].tolist()
+        return found
+
+    def open_batches(self, done: Any, limit: int) -> Iterator[int]:
+        """Yield the batches among the first `limit` questions that have one not yet done, in order.
+
+        ``done``: bool array over question numbers.
+        """
+        for number in range(-(-limit // self.batch_size)):
+            wanted = self.order[number * self.batch_size : min((number + 1) * self.batch_size, limit)]
+            if not done[wanted].all():
+                yield number
+
+    def digest(self) -> str:
+        """Return a SHA-256 over the order and the batch size."""
+        data = self.order.astype("<i4").tobytes()
+        return hashlib.sha256(b"%d\n" % self.batch_size + data).hexdigest()
+
+
+def plan_batches(examples: Sequence[Example], permutations: int, seed: int, batch_size: int) -> BatchPlan:
+    """Plan a run: question ``q`` is permutation ``q % permutations`` of example ``q // permutations``.
+
+    The permutations of one example stand side by side.
+    """
+    import numpy as np
+
+    order: NDArray[np.int32] = stratified_order(examples, seed)
+    if permutations > 1:
+        order = (order[:, None] * permutations + np.arange(permutations, dtype=np.int32)).reshape(-1)
+    return BatchPlan(np.ascontiguousarray(order, dtype=np.int32), batch_size)

@@ -1,0 +1,96 @@
+"""What a run would do, without doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from fgvr_bench.core.assembly import assemble
+from fgvr_bench.core.evaluate import expand_datasets
+from fgvr_bench.core.host import Host
+from fgvr_bench.core.names import slug
+from fgvr_bench.core.parts import StoredAnswers
+from fgvr_bench.core.progress import Progress
+from fgvr_bench.core.run_folder import RunFolder
+from fgvr_bench.core.settings import RunSettings
+from fgvr_bench.errors import FgvrError
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What one run would do."""
+
+    model: str
+    dataset: str
+    questions: int
+    """How many it would have answered at its end."""
+    answered: int
+    """How many of them are on disk already."""
+    options: str
+    estimate: str
+    """Time, from the rate of earlier executions of this model; or that it is not known."""
+    run_id: str | None
+
+    @property
+    def to_ask(self) -> int:
+        """Questions still to ask."""
+        return self.questions - self.answered
+
+
+def look_ahead(
+    plugins: Host, models: Sequence[str], datasets: Sequence[str], settings: RunSettings, progress: Progress
+) -> tuple[list[Outlook], list[FgvrError]]:
+    """Say for each model and dataset what a run would do; errors are collected, as a run would meet them."""
+    rows: list[Outlook] = []
+    errors: dict[str, FgvrError] = {}
+    for model in dict.fromkeys(models):
+        for dataset in expand_datasets(plugins, datasets):
+            try:
+                rows.append(_outlook(plugins, model, dataset, settings, progress))
+            except FgvrError as error:
+                errors.setdefault(str(error), error)
+    return rows, list(errors.values())
+
+
+def _outlook(plugins: Host, model: str, dataset: str, settings: RunSettings, progress: Progress) -> Outlook:
+    assembly = assemble(plugins, model, dataset, settings, progress)
+    book = assembly.book
+    questions = min(settings.limit or len(book), len(book))
+    answered = 0 if settings.fresh else _answered(assembly.folder, len(book))
+    options = assembly.inputs["options"]
+    rate = _known_rate(settings.results_dir, assembly.model_name)
+    to_ask = max(0, questions - answered)
+    estimate = "no time" if not to_ask else "not known before a first run"
+    if to_ask and rate:
+        estimate = str(timedelta(seconds=max(1, round(to_ask / rate))))
+    return Outlook(
+        assembly.model_name,
+        assembly.dataset_name,
+        questions,
+        min(answered, questions),
+        f"{options['miner']}, k = {options['k']}" if isinstance(options, dict) else "none",
+        estimate,
+        assembly.run_id,
+    )
+
+
+def _answered(folder: RunFolder, questions: int) -> int:
+    stored = folder.read_run()
+    if stored is not None and stored["complete"]:
+        return questions
+    return int(StoredAnswers(folder.parts, questions).done.sum())
+
+
+def _known_rate(results: Path, model: str) -> float | None:
+    """Return questions a second of the last execution of this model below the results folder."""
+    last: tuple[str, float] | None = None
+    for path in results.glob(f"*/{slug(model)}/*/machine.json"):
+        for entry in RunFolder(path.parent).read_executions():
+            try:
+                found = (str(entry["ended"]), entry["answered"] / entry["seconds"])
+            except (KeyError, TypeError, ZeroDivisionError):
+                continue
+            last = max(last or found, found)
+    return last[1] if last and last[1] > 0 else None

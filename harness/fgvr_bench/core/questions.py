@@ -1,0 +1,34 @@
+"""The questions of a run, by number; built when asked for, never all held."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fgvr_bench.interfaces import AskContext, Task
+from fgvr_bench.types import Example, Options, Prompt, Question
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionBook:
+    """Question ``q`` is permutation ``q % permutations`` of example ``q // permutations``."""
+
+    task: Task
+    context: AskContext
+    examples: Sequence[Example]
+    options: Sequence[Options] | None
+    """Aligned with `examples`; None for a task without options."""
+    permutations: int = 1
+
+    def __len__(self) -> int:
+        return len(self.examples) * self.permutations
+
+    def question(self, number: int) -> Question:
+        """Return question `number`, the same whenever and wherever it is built."""
+        index, permutation = divmod(number, self.permutations)
+        options = None if self.options is None else self.options[index]
+        return self.task.ask(self.examples[index], options, self.context, permutation)
+
+    def prompt(self, question: Question) -> Prompt:
+        """Return what a model gets to see of a question."""
+        return self.task.prompt(question, self.context)

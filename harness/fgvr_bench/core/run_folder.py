@@ -1,0 +1,133 @@
+"""The folder of one run: ``results/<dataset>/<model>/<run_id>/``.
+
+``run.json`` holds inputs and metrics and nothing that changes from one execution to the next;
+``machine.json`` all that does.  ``responses.jsonl`` appears when the run is complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fgvr_bench.core.files import digest, read_json, write_json
+from fgvr_bench.core.names import slug
+from fgvr_bench.errors import FgvrError
+from fgvr_bench.types import Json
+
+RUN_FORMAT = "fgvr-bench/run"
+MACHINE_FORMAT = "fgvr-bench/machine"
+VERSIONS = (1,)
+
+
+def run_id(inputs: Mapping[str, Json]) -> str:
+    """Return the identity of a run: 12 hexadecimal digits of the SHA-256 of its inputs."""
+    return digest(inputs)[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Paths and small files of one run."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, results: Path, dataset: str, model: str, run: str) -> RunFolder:
+        """Return the place of a run below a results folder."""
+        return cls(results / slug(dataset) / slug(model) / run)
+
+    @property
+    def run_file(self) -> Path:
+        """``run.json``: inputs and metrics."""
+        return self.path / "run.json"
+
+    @property
+    def responses_file(self) -> Path:
+        """``responses.jsonl``: a line a question, in canonical order."""
+        return self.path / "responses.jsonl"
+
+    @property
+    def parts(self) -> Path:
+        """Answers on their way, a file an execution."""
+        return self.path / "parts"
+
+    @property
+    def machine_file(self) -> Path:
+        """``machine.json``: an entry an execution."""
+        return self.path / "machine.json"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by the execution that is at work here; outside the folder, which is only the run."""
+        return self.path.parent / f".{self.path.name}.lock"
+
+    def read_run(self) -> dict[str, Any] | None:
+        """Return ``run.json``, or None where there is none yet.
+
+        Raises:
+            FormatUnknown: written by a version that this one does not read.
+        """
+        if not self.run_file.exists():
+            return None
+        return read_json(self.run_file, RUN_FORMAT, VERSIONS)
+
+    def write_run(self, content: Mapping[str, Any]) -> None:
+        """Write ``run.json``."""
+        write_json(self.run_file, {"format": RUN_FORMAT, "version": VERSIONS[-1], **content})
+
+    def clear(self) -> None:
+        """Remove what earlier executions wrote."""
+        for path in (self.responses_file, self.run_file):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.parts, ignore_errors=True)
+
+    def read_executions(self) -> list[dict[str, Any]]:
+        """Return the entries of ``machine.json``, oldest first; none where it is absent or damaged."""
+        try:
+            found = read_json(self.machine_file, MACHINE_FORMAT, VERSIONS).get("executions", [])
+        except FgvrError:
+            return []
+        return found if isinstance(found, list) else []
+
+    def add_execution(self, entry: Mapping[str, Any]) -> None:
+        """Append an entry to ``machine.json``."""
+        entries = [*self.read_executions(), entry]
+        write_json(self.machine_file, {"format": MACHINE_FORMAT, "version": VERSIONS[-1], "executions": entries})
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return what a reader wants to know of the machine: system, processor, cores, GPUs, command line."""
+    gpus: list[str] = []
+    torch = sys.modules.get("torch")  # a run that never needed torch does not load it for this
+    if torch is not None and torch.cuda.is_available():
+        gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "host": platform.node(),
+        "cores": os.cpu_count(),
+        "gpus": gpus,
+        "command": [without_credentials(word) for word in [Path(sys.argv[0]).name, *sys.argv[1:]]],
+    }
+
+
+def without_credentials(text: str) -> str:
+    """Return a URL without user name and password.
+
+    >>> without_credentials("api:gpt@https://me:secret@host/v1")
+    'api:gpt@https://host/v1'
+    """
+    return re.sub(r"//[^/@\s]*@", "//", text)
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

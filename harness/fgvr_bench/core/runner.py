@@ -1,0 +1,251 @@
+"""Running a model over a dataset: resume, ask, store, and at the end the canonical files.
+
+::
+
+    plan → open batches → worker processes → model → part on disk → events → responses.jsonl → run.json
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any
+
+from fgvr_bench.core.assembly import Assembly
+from fgvr_bench.core.host import Host
+from fgvr_bench.core.interrupts import first_interrupt
+from fgvr_bench.core.locks import lock
+from fgvr_bench.core.order import BatchPlan, plan_batches
+from fgvr_bench.core.parts import PartWriter, StoredAnswers, remove_parts, write_canonical
+from fgvr_bench.core.recording import Recorder
+from fgvr_bench.core.run_folder import describe_machine, file_digest
+from fgvr_bench.core.scoring import Scorer, metrics_of
+from fgvr_bench.core.versions import changes
+from fgvr_bench.core.watching import Watcher
+from fgvr_bench.core.workforce import OneProcess, SeveralProcesses, Workforce
+from fgvr_bench.errors import FgvrError, OutOfMemory, Stopped
+from fgvr_bench.interfaces import RunInfo, RunResult
+
+
+def execute(host: Host, assembly: Assembly, watcher: Watcher) -> RunResult:
+    """Run to the end, or on from where an earlier execution stopped; a complete run is returned as it is.
+
+    Raises:
+        Stopped: at the user's request; everything answered is on disk.
+        FgvrError: whatever keeps the run from ending; what is on disk stays.
+    """
+    folder = assembly.folder
+    what = f"running {assembly.model_name} on {assembly.dataset_name}"
+    with lock(folder.lock_file, what, waiting=watcher.note):
+        if assembly.settings.fresh:
+            folder.clear()
+        stored = folder.read_run()
+        if stored is not None and stored["complete"]:
+            watcher.note(f"{what}: complete already, nothing to ask (--fresh asks again)")
+            return result_of(assembly, stored)
+        return _Execution(host, assembly, watcher, stored).run()
+
+
+def result_of(assembly: Assembly, content: dict[str, Any]) -> RunResult:
+    """Return a complete run as it stands in its ``run.json``."""
+    return RunResult(
+        run_id=content["run_id"],
+        model=content["model"],
+        dataset=content["dataset"],
+        folder=assembly.folder.path,
+        complete=content["complete"],
+        questions=content["questions"],
+        failed=content["failed"],
+        metrics=content["metrics"],
+        inputs=content["inputs"],
+    )
+
+
+class _Execution:
+    """One execution of one run, under the run's lock."""
+
+    def __init__(self, host: Host, assembly: Assembly, watcher: Watcher, stored: dict[str, Any] | None) -> None:
+        self.host, self.assembly, self.watcher = host, assembly, watcher
+        self.folder, self.book, self.settings = assembly.folder, assembly.book, assembly.settings
+        self.content: dict[str, Any] = stored or {}
+        self.answers = StoredAnswers(self.folder.parts, len(self.book))
+        self.target = min(self.settings.limit or len(self.book), len(self.book))
+        self.answered_before = int(self.answers.done.sum())
+        self.started = time.monotonic()
+
+    def run(self) -> RunResult:
+        self._check_versions()
+        plan = self._plan(self.content["batch_size"]) if self.content else None
+        if plan is None or any(True for _ in plan.open_batches(self.answers.done, self.target)):
+            plan = self._ask(plan)
+        return self._finish(plan)
+
+    def _check_versions(self) -> None:
+        """Refuse to mix answers of different library versions in one run unless told to."""
+        if self.settings.resume_across or not self.answered_before:
+            return
+        for header in self.answers.headers:
+            if differences := changes(header.get("versions", {}), self.assembly.versions):
+                raise FgvrError(
+                    f"{self.answered_before:,} answers of this run were given under other versions: "
+                    f"{', '.join(differences)}.",
+                    hint="Go on with --resume-across, or start over with --fresh.",
+                )
+
+    def _plan(self, batch_size: int) -> BatchPlan:
+        return plan_batches(self.book.examples, self.book.permutations, self.settings.seed, batch_size)
+
+    def _ask(self, plan: BatchPlan | None) -> BatchPlan:
+        """Load the model and ask all that is open; return the plan that was followed."""
+        with closing(self._workforce()) as work, first_interrupt(self._say_stopping) as stopping:
+            batch_size = plan.batch_size if plan else self.settings.batch_size or work.batch_size
+            while True:
+                plan = plan or self._plan(batch_size)
+                if not self.content:
+                    self._write_start(plan, work)
+                try:
+                    self._ask_all(plan, work, stopping)
+                except OutOfMemory as error:
+                    batch_size = self._smaller(batch_size, error)
+                    plan, self.content = None, {}
+                    continue
+                return plan
+
+    def _smaller(self, batch_size: int, error: OutOfMemory) -> int:
+        """Return half the batch size, where the size is ours to choose and nothing was answered yet."""
+        if self.settings.batch_size is None and batch_size > 1 and not self.answers.done.any():
+            self.watcher.note(f"a batch of {batch_size} does not fit the memory; trying {batch_size // 2}")
+            return batch_size // 2
+        raise FgvrError(
+            f"a batch of {batch_size} does not fit the memory: {error.message}",
+            hint=f"Type the command again with --batch-size {max(1, batch_size // 2)} (a run of its own).",
+        ) from error
+
+    def _workforce(self) -> Workforce:
+        assembly, processes = self.assembly, self.settings.processes
+        if processes > 1:
+            return SeveralProcesses(assembly, processes, self.book)
+        return OneProcess(
+            assembly.plugin, assembly.model_settings, self.book, assembly.model_name, self.settings.workers
+        )
+
+    def _write_start(self, plan: BatchPlan, work: Workforce) -> None:
+        card = self.assembly.plugin.card
+        self.content = {
+            "run_id": self.assembly.run_id,
+            "model": self.assembly.model_name,
+            "dataset": self.assembly.dataset_name,
+            "inputs": self.assembly.inputs,
+            "labels": list(self.assembly.labels),
+            "questions": len(self.book),
+            "batch_size": plan.batch_size,
+            "plan": plan.digest(),
+            "card": {
+                "title": card.title,
+                "exposure": card.exposure,
+                "parameters": card.parameters,
+                "licence": card.licence,
+            },
+            "facts": dict(work.facts),
+            "complete": False,
+            "failed": None,
+            "metrics": None,
+            "responses_sha256": None,
+        }
+        self.folder.write_run(self.content)
+
+    def _ask_all(self, plan: BatchPlan, work: Workforce, stopping: Any) -> None:
+        open_batches = [plan.batch(number) for number in plan.open_batches(self.answers.done, self.target)]
+        header = {"run_id": self.assembly.run_id, "versions": self.assembly.versions, "plan": plan.digest()}
+        info = self._info()
+        writer = PartWriter(self.folder.parts, header)
+        recorder = Recorder(self.host, self.book, self.answers, writer, self.watcher)
+        self.watcher.started(info, self.target)
+        recorder.emit("run_started", run=info)
+        ended = False
+        try:
+            for answered in work.answers(open_batches, stopping):
+                recorder.record(answered)
+            ended = True
+        finally:
+            try:
+                recorder.close()
+            finally:
+                self._write_execution(recorder.recorded)
+                if not ended:
+                    self.watcher.stopped()
+        if stopping():
+            self.watcher.stopped()
+            saved = int(self.answers.done.sum())
+            raise Stopped(
+                f"stopped as asked: {saved:,} of {self.target:,} answers are saved in {self.folder.path}.",
+                hint="Type the same command again to go on.",
+            )
+
+    def _info(self) -> RunInfo:
+        return RunInfo(
+            run_id=self.assembly.run_id,
+            model=self.assembly.model_name,
+            dataset=self.assembly.dataset_name,
+            folder=self.folder.path,
+            questions=len(self.book),
+            answered=int(self.answers.done.sum()),
+            inputs=self.assembly.inputs,
+        )
+
+    def _say_stopping(self) -> None:
+        self.watcher.note("stopping after the batch at hand; Ctrl-C again ends at once")
+
+    def _write_execution(self, answered: int) -> None:
+        seconds = time.monotonic() - self.started
+        self.folder.add_execution(
+            {
+                **describe_machine(),
+                "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+                "seconds": round(seconds, 3),
+                "answered": answered,
+                "versions": self.assembly.versions,
+                "processes": self.settings.processes,
+                "workers": self.settings.workers,
+            }
+        )
+
+    def _finish(self, plan: BatchPlan) -> RunResult:
+        """Score what was asked; write the canonical files if that is all."""
+        scorer = Scorer(self.book.task, metrics_of(self.host, self.book.task))
+        complete = self.target == len(self.book)
+        for line in self._final_lines(plan, complete):
+            scorer.add_line(line, self.assembly.labels)
+        metrics = scorer.results()
+        for problem in scorer.problems:
+            self.watcher.note(problem)
+        if complete:
+            self.content |= {
+                "complete": True,
+                "failed": scorer.failed,
+                "metrics": metrics,
+                "responses_sha256": file_digest(self.folder.responses_file),
+            }
+            self.folder.write_run(self.content)
+            remove_parts(self.folder.parts)
+        result = RunResult(
+            run_id=self.assembly.run_id,
+            model=self.assembly.model_name,
+            dataset=self.assembly.dataset_name,
+            folder=self.folder.path,
+            complete=complete,
+            questions=scorer.answered,
+            failed=scorer.failed,
+            metrics=metrics,
+            inputs=self.assembly.inputs,
+        )
+        self.watcher.finished(result)
+        Recorder.emit_to(self.host, self.watcher, "run_finished", result=result)
+        return result
+
+    def _final_lines(self, plan: BatchPlan, complete: bool) -> Iterator[bytes]:
+        if complete:
+            return write_canonical(self.answers, self.folder.responses_file)
+        return self.answers.lines(sorted(plan.order[: self.target].tolist()))

@@ -1,0 +1,51 @@
+"""What a user asks of a run, model and dataset aside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+DEFAULT_PROTOCOL = "fgvr-1"
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """Settings of ``fgvr-bench run`` and `fgvr_bench.evaluate`, under the same names."""
+
+    split: str = "test"
+    protocol: str = DEFAULT_PROTOCOL
+    task: str | None = None
+    """A task of the protocol; None takes its first."""
+    options: str | None = None
+    """An option set's file or a miner's name; None takes the dataset's own."""
+    seed: int = 0
+    """Decides the order of questions and of their choices."""
+    permutations: int = 1
+    """In how many orders of its choices each example is asked."""
+    limit: int | None = None
+    """Ask only so many questions of the run's order; no part of its identity."""
+    decoding: str | None = None
+    """``generate``, ``logprob`` or ``similarity``; None takes the model's first that the task can score."""
+    full_text: bool = False
+    """Generate to the end even where the verdict is settled."""
+    max_new_tokens: int | None = None
+    """Longest answer; None takes the task's."""
+    checkpoint: str | None = None
+    revision: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    trust_remote_code: bool = False
+    model_args: Mapping[str, str] = field(default_factory=dict)
+    batch_size: int | None = None
+    """Questions in a batch; None finds one that fits, from the model's own proposal downwards."""
+    workers: int | None = None
+    """Processes that read images ahead; None decides by the machine."""
+    processes: int = 1
+    """Processes that each hold the model and share the batches (one a GPU)."""
+    fresh: bool = False
+    """Start over, dropping what an earlier execution answered."""
+    resume_across: bool = False
+    """Go on with a run that other library versions began."""
+    data_roots: tuple[Path, ...] = ()
+    results_dir: Path = Path("results")

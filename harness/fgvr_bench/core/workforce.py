@@ -1,0 +1,206 @@
+"""Who answers: this process with one model, or several that each hold one and share the batches."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fgvr_bench.core.answering import Answered, Answerer
+from fgvr_bench.core.loading import BatchSource, PreparedBatch, default_workers, read_ahead
+from fgvr_bench.core.questions import QuestionBook
+from fgvr_bench.core.settings import RunSettings
+from fgvr_bench.errors import FgvrError, OutOfMemory
+from fgvr_bench.interfaces import Model, ModelPlugin, ModelSettings
+from fgvr_bench.types import Json, Response
+
+if TYPE_CHECKING:
+    from fgvr_bench.core.assembly import Assembly
+
+Numbered = list[tuple[int, Response]]
+
+
+class Workforce(Protocol):
+    """Loaded and ready to answer."""
+
+    batch_size: int
+    """What the model proposes for ``auto``."""
+    facts: Mapping[str, Json]
+
+    def answers(self, batches: Sequence[list[int]], stopping: Callable[[], bool]) -> Iterator[Answered]:
+        """Yield the answered batches, in any order; end after the batch at hand once `stopping` says so."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the model."""
+        ...
+
+
+class OneProcess:
+    """The model lives in this process; only images are read elsewhere."""
+
+    def __init__(
+        self, plugin: ModelPlugin, settings: ModelSettings, book: QuestionBook, name: str, workers: int | None
+    ) -> None:
+        self.model: Model = plugin.load(settings)
+        self.batch_size = self.model.batch_size
+        self.facts: Mapping[str, Json] = dict(self.model.facts())
+        self._book = book
+        self._name = name
+        self._workers = workers
+
+    def answers(self, batches: Sequence[list[int]], stopping: Callable[[], bool]) -> Iterator[Answered]:
+        answerer = Answerer(self.model, self._book, self._name)
+        for prepared in self._prepared(batches):
+            yield answerer.answer(prepared)
+            if stopping():
+                return
+        yield answerer.finish()
+
+    def close(self) -> None:
+        self.model.close()
+
+    def _prepared(self, batches: Sequence[list[int]]) -> Iterator[PreparedBatch]:
+        if not self.model.needs_images:
+            return (PreparedBatch(numbers, {}, None) for numbers in batches)
+        on_cpu = not _uses_cuda()
+        workers = default_workers(True, on_cpu) if self._workers is None else self._workers
+        source = BatchSource(self._book, batches, self.model.preparer)
+        return read_ahead(source, workers, pin_memory=not on_cpu)
+
+
+def _uses_cuda() -> bool:
+    import sys
+
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.cuda.is_initialized()
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What a child is told: which run, and which of the GPUs."""
+
+    model: str
+    dataset: str
+    settings: RunSettings
+    run_id: str
+    rank: int
+    processes: int
+
+
+class SeveralProcesses:
+    """Children that each load the model; batch ``i`` of the open ones goes to child ``i % n``."""
+
+    def __init__(self, assembly: Assembly, processes: int, book: QuestionBook) -> None:
+        self._book = book
+        self._name = assembly.model_name
+        context = multiprocessing.get_context("spawn")
+        self._stop = context.Event()
+        self._children: list[tuple[Any, Connection]] = []
+        for rank in range(processes):
+            ours, theirs = context.Pipe()
+            settings = replace(assembly.settings, fresh=False, processes=1)
+            order = _Order(*assembly.requested, settings, assembly.run_id, rank, processes)
+            child = context.Process(target=_child, args=(theirs, self._stop, order), name=f"model-{rank}")
+            child.start()
+            theirs.close()
+            self._children.append((child, ours))
+        hellos = [self._receive(child, connection) for child, connection in self._children]
+        self.batch_size = int(hellos[0][0])
+        self.facts: Mapping[str, Json] = hellos[0][1]
+
+    def answers(self, batches: Sequence[list[int]], stopping: Callable[[], bool]) -> Iterator[Answered]:
+        for rank, (_, connection) in enumerate(self._children):
+            connection.send(list(batches[rank :: len(self._children)]))
+        at_work = {connection: child for child, connection in self._children}
+        while at_work:
+            if stopping():
+                self._stop.set()
+            for ready in wait(list(at_work), timeout=0.5):
+                assert isinstance(ready, Connection)  # noqa: S101 - nothing else is waited for
+                message = self._receive(at_work[ready], ready)
+                if message is None:
+                    del at_work[ready]
+                    continue
+                yield [(number, self._book.question(number), response) for number, response in message]
+
+    def close(self) -> None:
+        self._stop.set()
+        for child, connection in self._children:
+            connection.close()
+            child.join(timeout=30)
+            if child.is_alive():
+                child.kill()
+
+    def _receive(self, child: Any, connection: Connection) -> Any:
+        try:
+            kind, content = connection.recv()
+        except (EOFError, OSError) as error:
+            child.join(timeout=5)
+            self.close()
+            raise FgvrError(
+                f"process {child.name} of {self._name} died (exit status {child.exitcode}).",
+                hint="Type the same command again: it goes on with what is on disk.",
+            ) from error
+        if kind == "error":
+            self.close()
+            raise content
+        return content
+
+
+def _child(connection: Connection, stop: Any, order: _Order) -> None:
+    """Answer batches in a process of its own; messages are (kind, content) with kind ok or error."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with_threads = max(1, (os.cpu_count() or 1) // order.processes)
+        os.environ.setdefault("OMP_NUM_THREADS", str(with_threads))
+        work, book = _take_up(order)
+        connection.send(("ok", (work.batch_size, dict(work.facts))))
+        batches: list[list[int]] = connection.recv()
+        for answered in work.answers(batches, stop.is_set):
+            numbered: Numbered = [(number, response) for number, _, response in answered]
+            connection.send(("ok", numbered))
+        connection.send(("ok", None))
+        work.close()
+    except (EOFError, BrokenPipeError):
+        return  # the parent is gone, and with it whoever wanted the answers
+    except Exception as error:
+        connection.send(("error", _portable(error)))
+
+
+def _take_up(order: _Order) -> tuple[OneProcess, QuestionBook]:
+    from fgvr_bench.core.assembly import assemble
+    from fgvr_bench.core.host import host
+
+    assembly = assemble(host(), order.model, order.dataset, order.settings)
+    if assembly.run_id != order.run_id:
+        raise FgvrError(
+            f"process {order.rank} sees another run ({assembly.run_id}) than its parent ({order.run_id}).",
+            hint="The dataset or the checkpoint changed while the run started; type the command again.",
+        )
+    settings = replace(assembly.model_settings, device=_device_of(order))
+    work = OneProcess(assembly.plugin, settings, assembly.book, assembly.model_name, assembly.settings.workers)
+    return work, assembly.book
+
+
+def _device_of(order: _Order) -> str:
+    wanted = order.settings.device
+    if wanted not in {"auto", "cuda"}:
+        return wanted
+    import torch
+
+    return f"cuda:{order.rank % torch.cuda.device_count()}" if torch.cuda.is_available() else wanted
+
+
+def _portable(error: Exception) -> Exception:
+    if isinstance(error, OutOfMemory):
+        return OutOfMemory(error.message, hint=error.hint)
+    if isinstance(error, FgvrError):
+        return FgvrError(error.message, hint=error.hint)
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return FgvrError(f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno}).")
