@@ -361,6 +361,8 @@ class OptionMiner(ABC):
     """Chooses the wrong answers."""
 
     name: str
+    seeded: bool = True
+    """False where the seed changes nothing; then all seeds share one set."""
 
     @abstractmethod
     def identify(self, dataset: Dataset, settings: MiningSettings) -> Mapping[str, Json]:
@@ -374,7 +376,10 @@ class OptionMiner(ABC):
         settings: MiningSettings,
         progress: Callable[[int], None],
     ) -> Iterator[Options]:
-        """Yield the options of each example, in the order of `examples`; call ``progress(n)`` for each n done."""
+        """Yield the options of each example, in the order of `examples`; call ``progress(n)`` for each n done.
+
+        A generator may return a mapping; it is stored in the header as what the mining ``found``.
+        """
 
 
 # --- what runs tell plugins -----------------------------------------------------------------------

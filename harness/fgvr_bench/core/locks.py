@@ -1,0 +1,213 @@
+"""A lock between processes that survives dead holders and file systems without working locks.
+
+The lock is a file that only one process can create (``O_EXCL``).  It names host, process and what is being
+done; its modification time beats while the holder lives.  A lock is broken where its process is known to be
+dead on this host, or where nobody has seen it beat for `STALE_SECONDS`; that span is measured by the clock of
+the one who waits, so that hosts may disagree about the time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fgvr_bench.errors import FgvrError
+
+HEARTBEAT_SECONDS = 5.0
+STALE_SECONDS = 60.0
+POLL_SECONDS = 0.1
+
+
+@contextlib.contextmanager
+def lock(
+    path: Path,
+    description: str,
+    *,
+    timeout: float | None = None,
+    waiting: Callable[[str], None] | None = None,
+) -> Iterator[None]:
+    """Hold the lock file `path` while the block runs; wait for whoever holds it.
+
+    Args:
+        path: the lock file; its folder is made.
+        description: what the holder does, shown to those who wait ("mining options of bird-200").
+        timeout: give up after so many seconds; None waits as long as the holder lives, 0 does not wait.
+        waiting: called once with a sentence when there is need to wait; by default a logged warning.
+
+    Raises:
+        FgvrError: the lock cannot be written, or was not free within `timeout`.
+    """
+    mine = json.dumps(
+        {
+            "host": _host(),
+            "pid": os.getpid(),
+            "started": _process_start(os.getpid()),
+            "token": secrets.token_hex(8),
+            "description": description,
+        }
+    )
+    _acquire(path, mine, timeout, waiting or logging.getLogger(__name__).warning)
+    stop = threading.Event()
+    beat = threading.Thread(target=_beat, args=(path, stop), name="lock heartbeat", daemon=True)
+    beat.start()
+    owner = os.getpid()
+    try:
+        yield
+    finally:
+        stop.set()
+        if os.getpid() == owner:  # a forked child leaves its parent's lock alone
+            beat.join()
+            if _read(path) == mine:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
+
+def _acquire(path: Path, mine: str, timeout: float | None, waiting: Callable[[str], None]) -> None:
+    deadline = None if timeout is None else time.monotonic() + timeout
+    watch = _Watch(path)
+    told = False
+    while not _create(path, mine):
+        if watch.is_stale():
+            _break(path, watch.content)
+            continue
+        holder = _holder(watch.content)
+        if deadline is not None and time.monotonic() >= deadline:
+            raise FgvrError(
+                f"{path} is held by {holder}.",
+                hint="Wait for it to end, or delete the file if no such process runs.",
+            )
+        if not told:
+            waiting(f"waiting for {holder} (lock {path})")
+            told = True
+        time.sleep(POLL_SECONDS)
+
+
+def _create(path: Path, content: str) -> bool:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise FgvrError(
+            f"cannot lock {path}: {error.strerror or error}.",
+            hint="Free some space, or name another folder (--results-dir, FGVR_CACHE).",
+        ) from error
+    with os.fdopen(descriptor, "w") as file:
+        file.write(content)
+    return True
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What one who waits has seen of a lock file so far."""
+
+    path: Path
+    content: str | None = None
+    _beat: int = -1
+    _since: float = 0.0
+
+    def is_stale(self) -> bool:
+        """Look again; say whether the holder is dead, as far as can be told."""
+        self.content = _read(self.path)
+        try:
+            beat = self.path.stat().st_mtime_ns
+        except OSError:
+            beat = 0
+        if beat != self._beat:
+            self._beat, self._since = beat, time.monotonic()
+        if self.content and _is_dead(self.content):
+            return True
+        return beat != 0 and time.monotonic() - self._since > STALE_SECONDS
+
+
+def _break(path: Path, stale: str | None) -> None:
+    """Remove a stale lock; of several who try, one gets to, so that none removes its successor."""
+    guard = path.with_name(path.name + ".breaking")
+    try:
+        os.close(os.open(guard, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except FileExistsError:
+        with contextlib.suppress(OSError):
+            if time.time() - guard.stat().st_mtime > STALE_SECONDS:  # its maker died within this function
+                guard.unlink()
+        time.sleep(POLL_SECONDS)
+        return
+    except OSError:
+        time.sleep(POLL_SECONDS)
+        return
+    with contextlib.suppress(OSError):
+        if _read(path) == stale:
+            path.unlink()
+    with contextlib.suppress(OSError):
+        guard.unlink()
+
+
+def _beat(path: Path, stop: threading.Event) -> None:
+    while not stop.wait(HEARTBEAT_SECONDS):
+        with contextlib.suppress(OSError):
+            os.utime(path)
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+
+
+def _fields(content: str | None) -> dict[str, object]:
+    try:
+        fields = json.loads(content or "")
+    except ValueError:
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _holder(content: str | None) -> str:
+    fields = _fields(content)
+    if not fields:
+        return "another process"
+    machine = str(fields.get("host", "")).partition(" ")[0]
+    return f"process {fields.get('pid')} on {machine}, which is {fields.get('description')}"
+
+
+def _is_dead(content: str) -> bool:
+    """Say whether the holder ran on this host and no longer does."""
+    fields = _fields(content)
+    pid = fields.get("pid")
+    if fields.get("host") != _host() or not isinstance(pid, int) or os.name != "posix":
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return _process_start(pid) != fields.get("started")  # the number was given to another process
+
+
+def _host() -> str:
+    """Return what tells the processes of this host (and container) from all others."""
+    try:
+        namespace = os.readlink("/proc/self/ns/pid")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return socket.gethostname()
+    return f"{socket.gethostname()} {boot} {namespace}"
+
+
+def _process_start(pid: int) -> str | None:
+    """Return when a process started, in the kernel's ticks; None where the system does not tell."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return None
