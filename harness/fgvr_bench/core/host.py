@@ -121,7 +121,7 @@ class Host:
         self.miners: Registry[OptionMiner] = Registry("option miner", "plugins")
         self.plugins: list[PluginInfo] = []
 
-    def add(self, plugin: Any, name: str, distribution: str = "this process", version: str = "") -> PluginInfo:
+    def add(self, plugin: Any, name: str, distribution: str = "this-process", version: str = "") -> PluginInfo:
         """Register one plugin object; what goes wrong is kept in the returned info, never raised.
 
         A plugin that fails part of the way leaves nothing behind.

@@ -52,7 +52,7 @@ def stratified_order(examples: Sequence[Example], seed: int) -> NDArray[np.int32
     starts = np.cumsum(sizes) - sizes
     place: NDArray[np.float64] = np.empty(count, np.float64)
     place[by_class] = np.arange(count) - np.repeat(starts, sizes)
-    place = (place + offsets[classes]) / sizes[classes] if count else place
+    place = np.divide(place + offsets[classes], sizes[classes])
     order: NDArray[np.int32] = np.lexsort((hashes, place)).astype(np.int32)
     return order
 

@@ -159,7 +159,7 @@ def _child(connection: Connection, stop: Any, order: _Order) -> None:
     try:
         with_threads = max(1, (os.cpu_count() or 1) // order.processes)
         os.environ.setdefault("OMP_NUM_THREADS", str(with_threads))
-        work, book = _take_up(order)
+        work = _take_up(order)
         connection.send(("ok", (work.batch_size, dict(work.facts))))
         batches: list[list[int]] = connection.recv()
         for answered in work.answers(batches, stop.is_set):
@@ -173,7 +173,7 @@ def _child(connection: Connection, stop: Any, order: _Order) -> None:
         connection.send(("error", _portable(error)))
 
 
-def _take_up(order: _Order) -> tuple[OneProcess, QuestionBook]:
+def _take_up(order: _Order) -> OneProcess:
     from fgvr_bench.core.assembly import assemble
     from fgvr_bench.core.host import host
 
@@ -184,8 +184,7 @@ def _take_up(order: _Order) -> tuple[OneProcess, QuestionBook]:
             hint="The dataset or the checkpoint changed while the run started; type the command again.",
         )
     settings = replace(assembly.model_settings, device=_device_of(order))
-    work = OneProcess(assembly.plugin, settings, assembly.book, assembly.model_name, assembly.settings.workers)
-    return work, assembly.book
+    return OneProcess(assembly.plugin, settings, assembly.book, assembly.model_name, assembly.settings.workers)
 
 
 def _device_of(order: _Order) -> str:
