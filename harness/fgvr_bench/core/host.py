@@ -8,25 +8,30 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+import inspect
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from fgvr_bench import hookspecs
+from fgvr_bench import hookspecs, interfaces
 from fgvr_bench.core.names import did_you_mean
-from fgvr_bench.errors import NameClash, UnknownName
+from fgvr_bench.core.registry import Registry
+from fgvr_bench.errors import FgvrError, UnknownName
 
 if TYPE_CHECKING:
     import click
 
-    from fgvr_bench.interfaces import DatasetPlugin, Metric, ModelPlugin, OptionMiner, ProtocolCard
-
 GROUP = "fgvr_bench"
 COMMANDS_GROUP = "fgvr_bench.commands"
+BUNDLED = "fgvr-bench"
+"""The distribution whose plugins are loaded first, so that a clash is blamed on the one that came later."""
 
-T = TypeVar("T")
+EVENTS = ("run_started", "answer_scored", "run_finished")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,161 +45,98 @@ class PluginInfo:
     error: str | None = None
     """Why it could not be used; None where it could."""
     provides: tuple[str, ...] = ()
-    """What it registered, for example ``model:idefics2``."""
-
-
-@dataclass(slots=True)
-class Registry(Generic[T]):
-    """Things of one kind by name and alias; a name that ends with a colon takes an argument after it."""
-
-    kind: str
-    command: str
-    """The command that lists them."""
-    _things: dict[str, T] = field(default_factory=dict)
-    _aliases: dict[str, str] = field(default_factory=dict)
-    _owners: dict[str, str] = field(default_factory=dict)
-
-    def add(self, name: str, aliases: tuple[str, ...], thing: T, owner: str) -> None:
-        """Take `thing` in under its name and aliases.
-
-        Raises:
-            NameClash: one of them is taken; the message names both plugins.
-        """
-        taken = next((key for key in (name, *aliases) if key in self._owners), None)
-        if taken is not None:
-            raise NameClash(
-                f"{self.kind} {taken!r} is claimed by {self._owners[taken]} and by {owner}.",
-                hint=f"Uninstall one of the two, or keep one out with FGVR_DISABLE={owner.split()[0]}.",
-            )
-        self._things[name] = thing
-        for key in (name, *aliases):
-            self._owners[key] = owner
-            self._aliases[key] = name
-
-    def find(self, name: str) -> tuple[T, str | None]:
-        """Return the thing of that name and the argument after its colon, if it takes one.
-
-        Raises:
-            UnknownName: with the near names.
-        """
-        if name in self._aliases and not name.endswith(":"):
-            return self._things[self._aliases[name]], None
-        scheme, colon, argument = name.partition(":")
-        if colon and argument and scheme + colon in self._aliases:
-            return self._things[self._aliases[scheme + colon]], argument
-        raise UnknownName(
-            f"there is no {self.kind} {name!r}. {did_you_mean(name, self._things)}",
-            hint=f"See: fgvr-bench {self.command}",
-        )
-
-    def __getitem__(self, name: str) -> T:
-        return self.find(name)[0]
-
-    def __iter__(self) -> Iterator[T]:
-        return iter(self._things[name] for name in sorted(self._things))
-
-    def __len__(self) -> int:
-        return len(self._things)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._aliases
-
-    def names(self) -> list[str]:
-        """Return the names, sorted, without aliases."""
-        return sorted(self._things)
-
-    def owner(self, name: str) -> str:
-        """Return ``distribution version`` of the plugin that registered `name`."""
-        return self._owners[name]
+    """What it registered and listens to, for example ``model:idefics2`` or ``event:run_finished``."""
 
 
 class Host:
     """All plugins of one process.  `host()` gives the usual one; tests make their own."""
 
     def __init__(self) -> None:
-        self.manager = pluggy.PluginManager("fgvr_bench")
-        self.manager.add_hookspecs(hookspecs)
-        self.models: Registry[ModelPlugin] = Registry("model", "models")
-        self.datasets: Registry[DatasetPlugin] = Registry("dataset", "datasets")
-        self.protocols: Registry[ProtocolCard] = Registry("protocol", "plugins")
-        self.metrics: Registry[Metric] = Registry("metric", "plugins")
-        self.miners: Registry[OptionMiner] = Registry("option miner", "plugins")
+        self.manager = _manager()
+        self.models = Registry[interfaces.ModelPlugin]("model", "models", interfaces.ModelPlugin)
+        self.datasets = Registry[interfaces.DatasetPlugin]("dataset", "datasets", interfaces.DatasetPlugin)
+        self.protocols = Registry[interfaces.ProtocolCard]("protocol", "plugins", interfaces.ProtocolCard)
+        self.metrics = Registry[interfaces.Metric]("metric", "plugins", interfaces.Metric)
+        self.miners = Registry[interfaces.OptionMiner]("option miner", "plugins", interfaces.OptionMiner)
         self.plugins: list[PluginInfo] = []
 
-    def add(self, plugin: Any, name: str, distribution: str = "this-process", version: str = "") -> PluginInfo:
+    @property
+    def _hooks(self) -> dict[str, Registry[Any]]:
+        return {
+            "register_models": self.models,
+            "register_datasets": self.datasets,
+            "register_protocols": self.protocols,
+            "register_metrics": self.metrics,
+            "register_option_miners": self.miners,
+        }
+
+    def add(self, plugin: Any, name: str, distribution: str = "this process", version: str = "") -> PluginInfo:
         """Register one plugin object; what goes wrong is kept in the returned info, never raised.
 
         A plugin that fails part of the way leaves nothing behind.
         """
         owner = f"{distribution} {version}".strip()
-        collected: list[tuple[Registry[Any], str, tuple[str, ...], Any]] = []
-
-        def take(registry: Registry[Any], of_card: bool) -> Callable[[Any], None]:
-            def register(thing: Any) -> None:
-                card = thing.card if of_card else thing
-                collected.append((registry, card.name, tuple(getattr(card, "aliases", ())), thing))
-
-            return register
-
-        hooks = {
-            "register_models": take(self.models, True),
-            "register_datasets": take(self.datasets, True),
-            "register_protocols": take(self.protocols, False),
-            "register_metrics": take(self.metrics, False),
-            "register_option_miners": take(self.miners, False),
-        }
-        module = getattr(plugin, "__name__", type(plugin).__name__)
         error: str | None = None
+        provides: tuple[str, ...] = ()
         try:
-            self._check_hook_names(plugin)
-            self.manager.register(plugin, name=name)
-            caller = functools.partial(self.manager.subset_hook_caller, remove_plugins=self._others(plugin))
-            for hook, register in hooks.items():
-                caller(hook)(register=register)
-            added: list[tuple[Registry[Any], str, tuple[str, ...]]] = []
-            try:
-                for registry, key, aliases, thing in collected:
-                    registry.add(key, aliases, thing, owner)
-                    added.append((registry, key, aliases))
-            except BaseException:
-                for registry, key, aliases in added:
-                    _withdraw(registry, key, aliases)
-                raise
-        except Exception as problem:
+            provides = self._take_up(plugin, f"{name} of {owner}", owner)
+        except (Exception, SystemExit) as problem:
             error = _one_line(problem)
-            if self.manager.has_plugin(name):
-                self.manager.unregister(name=name)
-        provides = () if error else tuple(f"{registry.kind}:{key}" for registry, key, _, _ in collected)
+        module = str(getattr(plugin, "__name__", type(plugin).__name__))
         info = PluginInfo(name, module, distribution, version, error, provides)
         self.plugins.append(info)
         return info
 
+    def _take_up(self, plugin: Any, label: str, owner: str) -> tuple[str, ...]:
+        """Register a plugin and what it brings, or nothing of it; return what it provides."""
+        if self.manager.is_registered(plugin):
+            raise FgvrError(f"it is loaded already, as {self.manager.get_name(plugin)}.")
+        implemented = _check_hooks(plugin)
+        taken: list[tuple[Registry[Any], str]] = []
+        try:
+            self.manager.register(plugin, name=label)
+            others = [other for other in self.manager.get_plugins() if other is not plugin]
+            for hook, registry in self._hooks.items():
+                brought: list[Any] = []
+                self.manager.subset_hook_caller(hook, remove_plugins=others)(register=brought.append)
+                for thing in brought:
+                    name = registry.add(thing, owner)
+                    taken.append((registry, name))
+        except BaseException:
+            for registry, name in taken:
+                registry.withdraw(name)
+            if self.manager.is_registered(plugin):
+                self.manager.unregister(plugin)
+            raise
+        events = tuple(f"event:{hook}" for hook in EVENTS if hook in implemented)
+        return (*(f"{registry.kind}:{name}" for registry, name in taken), *events)
+
     def load_entry_points(self, disabled: frozenset[str] = frozenset()) -> None:
-        """Load every installed plugin of group ``fgvr_bench``, each on its own, in the order of names."""
-        for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda each: (each.name, each.value)):
-            distribution, version = _distribution(point)
-            if point.name in disabled or distribution in disabled:
-                continue
+        """Load every installed plugin of group ``fgvr_bench``, each on its own: bundled ones, then by name.
+
+        ``disabled`` names plugins or whole distributions that are left out.
+        """
+        for found in _installed(GROUP, disabled):
             try:
-                plugin = point.load()
+                plugin = found.load()
             except (Exception, SystemExit) as problem:
-                info = PluginInfo(point.name, point.value, distribution, version, _one_line(problem))
+                error = _one_line(problem)
+                info = PluginInfo(found.name, found.module, found.distribution, found.version, error)
                 self.plugins.append(info)
-                continue
-            self.add(plugin, point.name, distribution, version)
+            else:
+                self.add(plugin, found.name, found.distribution, found.version)
 
     def problems(self) -> list[PluginInfo]:
         """Return the plugins that could not be used."""
         return [info for info in self.plugins if info.error]
 
-    def _others(self, plugin: Any) -> list[Any]:
-        return [other for other in self.manager.get_plugins() if other is not plugin]
 
-    def _check_hook_names(self, plugin: Any) -> None:
-        known = {name for name in dir(hookspecs) if hasattr(getattr(hookspecs, name), "fgvr_bench_spec")}
-        for name in dir(plugin):
-            if hasattr(getattr(plugin, name, None), "fgvr_bench_impl") and name not in known:
-                raise UnknownName(f"there is no hook {name!r}. {did_you_mean(name, known)}")
+@functools.cache
+def host() -> Host:
+    """Return the process's host with all installed plugins loaded (``FGVR_DISABLE=name,...`` keeps some out)."""
+    made = Host()
+    made.load_entry_points(_disabled())
+    return made
 
 
 @functools.cache
@@ -207,56 +149,115 @@ def load_commands(reserved: frozenset[str]) -> tuple[dict[str, click.Command], t
     Returns:
         Commands by name, and a sentence for each plugin or command that could not be used.
     """
+    import click
+
     commands: dict[str, click.Command] = {}
-    owners: dict[str, str] = dict.fromkeys(reserved, "fgvr-bench")
+    owners: dict[str, str] = dict.fromkeys(reserved, BUNDLED)
     problems: list[str] = []
-    for point in sorted(
-        importlib.metadata.entry_points(group=COMMANDS_GROUP), key=lambda each: (each.name, each.value)
-    ):
-        owner = " ".join(filter(None, _distribution(point)))
-        found: list[click.Command] = []
+    for found in _installed(COMMANDS_GROUP, _disabled()):
+        owner = f"{found.distribution} {found.version}".strip()
         try:
-            manager = pluggy.PluginManager("fgvr_bench")
-            manager.add_hookspecs(hookspecs)
-            manager.register(point.load(), name=point.name)
-            manager.hook.register_commands(register=found.append)
+            brought = _commands_of(found.load(), found.name)
         except (Exception, SystemExit) as problem:
-            problems.append(f"plugin {point.name} of {owner} has no commands: {_one_line(problem)}")
+            problems.append(f"plugin {found.name} of {owner} has no commands: {_one_line(problem)}")
             continue
-        for command in found:
-            name = command.name or ""
-            if name in owners:
-                problems.append(
-                    f"command {name!r} is claimed by {owners[name]} and by {owner}; the first one keeps it."
-                )
-                continue
-            owners[name] = owner
-            commands[name] = command
+        for command in brought:
+            name = command.name if isinstance(command, click.Command) else None
+            if not name:
+                problems.append(f"plugin {found.name} of {owner} registers {command!r:.60}, which is no named command.")
+            elif name in owners:
+                keeps = "the built-in one stays" if name in reserved else "neither can be used"
+                problems.append(f"command {name!r} is claimed by {owners[name]} and by {owner}; {keeps}.")
+                commands.pop(name, None)
+            else:
+                owners[name], commands[name] = owner, command
     return commands, tuple(problems)
 
 
-def _withdraw(registry: Registry[Any], key: str, aliases: tuple[str, ...]) -> None:
-    registry._things.pop(key)
-    for name in (key, *aliases):
-        registry._owners.pop(name)
-        registry._aliases.pop(name)
+def _commands_of(plugin: Any, name: str) -> list[Any]:
+    brought: list[Any] = []
+    _check_hooks(plugin)
+    manager = _manager()
+    manager.register(plugin, name=name)
+    manager.hook.register_commands(register=brought.append)
+    return brought
 
 
-def _distribution(point: importlib.metadata.EntryPoint) -> tuple[str, str]:
-    dist = point.dist
-    return (dist.metadata["Name"], dist.version) if dist is not None else ("unknown distribution", "")
+def _manager() -> pluggy.PluginManager:
+    made = pluggy.PluginManager("fgvr_bench")
+    made.add_hookspecs(hookspecs)
+    return made
+
+
+def _check_hooks(plugin: Any) -> set[str]:
+    """Return the hooks that a plugin implements.
+
+    Raises:
+        UnknownName: a hook, or an argument of one, that there is none of; pluggy lets the first pass
+            without a word.
+    """
+    known = {name for name in dir(hookspecs) if hasattr(getattr(hookspecs, name), "fgvr_bench_spec")}
+    implemented = set()
+    for name in dir(plugin):
+        function = getattr(plugin, name, None)
+        if not inspect.isroutine(function) or not hasattr(function, "fgvr_bench_impl"):
+            continue
+        hook = function.fgvr_bench_impl.get("specname") or name
+        if hook not in known:
+            raise UnknownName(f"there is no hook {hook!r}. {did_you_mean(hook, known)}")
+        arguments = inspect.signature(getattr(hookspecs, hook)).parameters
+        for argument in inspect.signature(function).parameters.values():
+            if argument.default is argument.empty and argument.name not in arguments:
+                offered = did_you_mean(argument.name, arguments)
+                raise UnknownName(f"hook {hook!r} has no argument {argument.name!r}. {offered}")
+        implemented.add(hook)
+    return implemented
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An installed entry point, before anything of it is imported."""
+
+    name: str
+    module: str
+    distribution: str
+    version: str
+    load: Callable[[], Any]
+
+
+def _installed(group: str, disabled: frozenset[str]) -> list[_Found]:
+    """Return the installed entry points of a group, bundled ones first, then by name."""
+    found = [_describe(point) for point in importlib.metadata.entry_points(group=group)]
+    out = {_normal(name) for name in disabled}
+    kept = [each for each in found if not {_normal(each.name), _normal(each.distribution)} & out]
+    return sorted(kept, key=lambda each: (each.distribution != BUNDLED, each.name, each.module))
+
+
+def _describe(point: EntryPoint) -> _Found:
+    name: str | None = None
+    version: str | None = None
+    if point.dist is not None:
+        try:
+            name, version = point.dist.metadata["Name"], point.dist.version
+        except (KeyError, OSError, ValueError):
+            version = None  # an installation cut short: the plugin itself may be whole
+    return _Found(point.name, point.value, name or "unknown distribution", version or "", point.load)
+
+
+def _disabled() -> frozenset[str]:
+    return frozenset(part for part in os.environ.get("FGVR_DISABLE", "").split(",") if part.strip())
+
+
+def _normal(name: str) -> str:
+    """Return a name as package indexes compare it, so that ``My_Plugin`` is ``my-plugin``."""
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
 
 def _one_line(problem: BaseException) -> str:
-    text = " ".join(str(problem).split())
-    return text if isinstance(problem, NameClash | UnknownName) else f"{type(problem).__name__}: {text}"
-
-
-@functools.cache
-def host() -> Host:
-    """Return the process's host with all installed plugins loaded (``FGVR_DISABLE=name,...`` keeps some out)."""
-    import os
-
-    made = Host()
-    made.load_entry_points(frozenset(filter(None, os.environ.get("FGVR_DISABLE", "").split(","))))
-    return made
+    """Return what went wrong as one line of readable length."""
+    try:
+        text = " ".join(str(problem).split())
+    except Exception:
+        text = "(its message cannot be shown)"
+    text = text if len(text) <= 300 else text[:297] + "..."
+    return text if isinstance(problem, FgvrError) else f"{type(problem).__name__}: {text}"
