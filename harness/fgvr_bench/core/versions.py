@@ -18,7 +18,8 @@ def library_versions(*owners: str) -> dict[str, str]:
             found[name] = "absent"
     for owner in owners:
         name, _, version = owner.rpartition(" ")
-        found.setdefault(name or owner, version)
+        if name and version[:1].isdigit():  # plugins of this very process have no version
+            found.setdefault(name, version)
     return found
 
 

@@ -1,0 +1,268 @@
+"""A run, from questions to files: what it promises, told with toy models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy import COLOURS, Registration, Script, ToyModel, ToyPlugin, toy_host
+
+import fgvr_bench
+from fgvr_bench import hookimpl
+from fgvr_bench.core.evaluate import Evaluation
+from fgvr_bench.core.settings import RunSettings
+from fgvr_bench.errors import FgvrError, OutOfMemory, UnknownName, UsageError
+from fgvr_bench.types import Response
+
+
+def play(
+    folder: Path, model: ToyModel | None = None, dataset: ToyPlugin | None = None, listener: Any = None, **settings: Any
+) -> Evaluation:
+    """Run one toy model on one toy dataset, all in this process unless told otherwise."""
+    model, dataset = model or ToyModel(), dataset or ToyPlugin()
+    host = toy_host([model], [dataset])
+    if listener is not None:
+        assert host.add(listener, "listener").error is None
+    settings = {"workers": 0, "results_dir": folder, **settings}
+    return fgvr_bench.evaluate(model.card.name, dataset.card.name, plugins=host, **settings)
+
+
+def lines_of(evaluation: Evaluation) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (evaluation.results[0].folder / "responses.jsonl").read_text().splitlines()]
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Return every file of a results folder that is the run's own, not the machine's."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "machine.json"
+    }
+
+
+def test_a_model_that_knows_scores_one_and_one_that_says_a_scores_the_share_of_a(tmp_path: Path) -> None:
+    assert play(tmp_path).results[0].metrics["accuracy"] == 1.0
+    evaluation = play(tmp_path, ToyModel("says-a", Script("always-a")))
+    targets = [line["target"] for line in lines_of(evaluation)]
+    assert evaluation.results[0].metrics["accuracy"] == targets.count(0) / len(targets)
+    assert 0 < targets.count(0) < len(targets)
+
+
+def test_a_complete_run_is_returned_without_loading_the_model(tmp_path: Path) -> None:
+    model = ToyModel()
+    first = play(tmp_path, model).results[0]
+    assert play(tmp_path, model).results[0] == first
+    assert model.loads == 1
+
+
+def test_fresh_asks_everything_again_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    model = ToyModel()
+    play(tmp_path, model)
+    before = files_of(tmp_path)
+    play(tmp_path, model, fresh=True)
+    assert model.loads == 2
+    assert files_of(tmp_path) == before
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 7])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_that_broke_off_ends_with_the_bytes_of_one_that_did_not(
+    tmp_path: Path, stop_after: int, workers: int
+) -> None:
+    undisturbed = tmp_path / "undisturbed"
+    play(undisturbed)
+
+    class Breaks(Script):
+        batches = 0
+
+        def respond(self, prompts: Any, batch: Any) -> Any:
+            Breaks.batches += 1
+            if Breaks.batches > stop_after:
+                raise KeyboardInterrupt
+            return super().respond(prompts, batch)
+
+    broken = tmp_path / "broken"
+    with pytest.raises(KeyboardInterrupt):
+        play(broken, ToyModel("oracle", Breaks()), workers=workers)
+    asked_before = stop_after * 4
+    model = ToyModel()
+    play(broken, model, workers=2 - workers)
+    assert files_of(broken) == files_of(undisturbed)
+    assert len(model.model.asked) == 40 - asked_before, "what was on disk is not asked again"
+
+
+def test_a_torn_last_line_is_asked_again(tmp_path: Path) -> None:
+    play(tmp_path / "whole")
+    play(tmp_path / "torn", limit=20)
+    part = next((tmp_path / "torn").rglob("parts/*.jsonl"))
+    part.write_bytes(part.read_bytes()[:-9])
+    model = ToyModel()
+    play(tmp_path / "torn", model)
+    assert len(model.model.asked) == 24, "the torn answer's batch is asked whole, as the plan has it"
+    assert files_of(tmp_path / "torn") == files_of(tmp_path / "whole")
+
+
+def test_limit_takes_a_prefix_in_proportion_and_a_larger_one_goes_on(tmp_path: Path) -> None:
+    model = ToyModel()
+    some = play(tmp_path, model, limit=8).results[0]
+    assert (some.questions, some.complete) == (8, False)
+    labels = [question.split("/")[2] for question in model.model.asked]
+    assert {label: labels.count(label) for label in COLOURS} == dict.fromkeys(COLOURS, 2)
+    assert not (some.folder / "responses.jsonl").exists()
+    all_of_it = play(tmp_path, model).results[0]
+    assert (all_of_it.questions, all_of_it.complete, all_of_it.run_id) == (40, True, some.run_id)
+    assert len(model.model.asked) == len(set(model.model.asked)) == 40
+
+
+def test_one_bad_image_is_one_failed_answer(tmp_path: Path) -> None:
+    dataset = ToyPlugin(broken=frozenset({"Sky_blue/0003"}))
+    evaluation = play(tmp_path, dataset=dataset, workers=1)
+    assert evaluation.results[0].failed == 1
+    failed = [line for line in lines_of(evaluation) if "error" in line]
+    assert [line["question_id"] for line in failed] == ["toy/test/Sky_blue/0003#multiple-choice.0"]
+    assert failed[0]["error"] == "image: not an image in a known format"
+    assert evaluation.results[0].metrics["accuracy"] == 39 / 40
+
+
+def test_one_question_that_the_model_fails_on_costs_itself_alone(tmp_path: Path) -> None:
+    bad = "toy/test/Amber/0005#multiple-choice.0"
+    evaluation = play(tmp_path, ToyModel("oracle", Script(fail_on=frozenset({bad}))))
+    failed = [line for line in lines_of(evaluation) if "error" in line]
+    assert [line["question_id"] for line in failed] == [bad]
+    assert failed[0]["error"] == "model: RuntimeError: the toy broke"
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason"), [("broken", "RuntimeError: the toy broke"), ("short", "it returned 0 responses to 1 prompts")]
+)
+def test_a_model_that_fails_on_everything_is_named_and_nothing_of_it_kept(
+    tmp_path: Path, mode: str, reason: str
+) -> None:
+    with pytest.raises(FgvrError, match=f"model oracle failed on 12 questions in a row.*{reason}"):
+        play(tmp_path, ToyModel("oracle", Script(mode)))
+    assert all(path.read_bytes().count(b"\n") == 1 for path in tmp_path.rglob("parts/*.jsonl"))
+
+
+def test_scores_that_are_not_finite_are_failed_answers(tmp_path: Path) -> None:
+    result = play(tmp_path, ToyModel("oracle", Script("nan"))).results[0]
+    assert (result.failed, result.metrics["accuracy"]) == (40, 0.0)
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_the_size_is_recorded(tmp_path: Path) -> None:
+    class Small(Script):
+        def respond(self, prompts: Any, batch: Any) -> Any:
+            if len(prompts) > 4:
+                raise OutOfMemory("8 do not fit")
+            return super().respond(prompts, batch)
+
+    result = play(tmp_path, ToyModel("oracle", Small(batch_size=16))).results[0]
+    assert json.loads((result.folder / "run.json").read_text())["batch_size"] == 4
+    with pytest.raises(FgvrError, match="--batch-size 4"):
+        play(tmp_path, ToyModel("oracle", Small()), batch_size=8)
+
+
+def test_every_answer_is_told_once_and_only_when_it_is_on_disk(tmp_path: Path) -> None:
+    class Listener:
+        def __init__(self) -> None:
+            self.told: list[str] = []
+            self.order: list[str] = []
+
+        @hookimpl
+        def run_started(self, run: Any) -> None:
+            self.order.append("started")
+
+        @hookimpl
+        def answer_scored(self, question: Any, response: Response, answer: Any) -> None:
+            on_disk = b"".join(path.read_bytes() for path in tmp_path.rglob("parts/*.jsonl"))
+            assert question.question_id.encode() in on_disk
+            assert answer.correct
+            self.told.append(question.question_id)
+
+        @hookimpl
+        def run_finished(self, result: Any) -> None:
+            assert (result.folder / "responses.jsonl").exists()
+            self.order.append("finished")
+
+    listener = Listener()
+    model = ToyModel()
+    play(tmp_path, model, listener=listener)
+    assert listener.told == model.model.asked
+    assert listener.order == ["started", "finished"]
+
+
+def test_a_listener_that_fails_is_named_and_the_run_goes_on(tmp_path: Path) -> None:
+    class Fails:
+        @hookimpl
+        def run_started(self, run: Any) -> None:
+            raise RuntimeError("no listener")
+
+    assert play(tmp_path, listener=Fails()).results[0].complete
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"batch_size": 3}, {"full_text": True}, {"max_new_tokens": 5}, {"permutations": 2}]
+)
+def test_a_changed_call_makes_another_run(tmp_path: Path, change: dict[str, Any]) -> None:
+    assert play(tmp_path).results[0].run_id != play(tmp_path, **change).results[0].run_id
+
+
+@pytest.mark.parametrize("change", [{"workers": 2}, {"limit": 40}, {"resume_across": True}])
+def test_what_cannot_change_an_answer_is_no_part_of_the_identity(tmp_path: Path, change: dict[str, Any]) -> None:
+    assert play(tmp_path).results[0].run_id == play(tmp_path, **change).results[0].run_id
+
+
+def test_other_library_versions_are_named_before_answers_are_mixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play(tmp_path, limit=8)
+    monkeypatch.setattr("fgvr_bench.core.assembly.library_versions", lambda *owners: {"torch": "99.0"})
+    with pytest.raises(FgvrError, match=r"torch .* → 99\.0.*--resume-across"):
+        play(tmp_path)
+    assert play(tmp_path, resume_across=True).results[0].complete
+
+
+def test_a_run_of_a_newer_format_is_refused(tmp_path: Path) -> None:
+    result = play(tmp_path).results[0]
+    path = result.folder / "run.json"
+    path.write_text(path.read_text().replace('"version": 1', '"version": 2'))
+    with pytest.raises(FgvrError, match="version 2; this fgvr-bench reads version 1"):
+        play(tmp_path)
+
+
+def test_unknown_names_settings_and_tasks_are_usage_errors(tmp_path: Path) -> None:
+    host = toy_host([ToyModel("finedefics")], [ToyPlugin()])
+    with pytest.raises(UnknownName, match="Did you mean finedefics"):
+        fgvr_bench.evaluate("finedefix", "toy", plugins=host)
+    with pytest.raises(UnknownName, match="Did you mean toy"):
+        fgvr_bench.evaluate("finedefics", "toys", plugins=host)
+    with pytest.raises(UsageError, match="no task"):
+        fgvr_bench.evaluate("finedefics", "toy", plugins=host, task="multiple", results_dir=tmp_path)
+    with pytest.raises(UsageError, match="no setting 'batchsize'"):
+        fgvr_bench.evaluate("finedefics", "toy", plugins=host, batchsize=3)
+    with pytest.raises(UsageError, match="no decoding 'beam'"):
+        fgvr_bench.evaluate("finedefics", "toy", plugins=host, decoding="beam", results_dir=tmp_path)
+
+
+def test_results_show_themselves_as_a_table_and_a_dataframe(tmp_path: Path) -> None:
+    evaluation = play(tmp_path)
+    assert "100.0 %" in str(evaluation)
+    assert "<table" in evaluation._repr_html_()
+    frame = evaluation.dataframe()
+    assert frame.loc[0, ["model", "dataset", "questions", "accuracy"]].tolist() == ["oracle", "toy", 40, 1.0]
+
+
+def test_two_plugins_that_claim_one_model_are_both_named() -> None:
+    host = toy_host([ToyModel("oracle")])
+    info = host.add(Registration([ToyModel("oracle")]), "second", "other-package", "2.0")
+    assert info.error is not None
+    assert "this process" in info.error
+    assert "other-package 2.0" in info.error
+
+
+def test_the_settings_of_run_and_evaluate_are_the_same() -> None:
+    from fgvr_bench.cli.run import run
+
+    options = {parameter.name for parameter in run.params} - {"models", "datasets", "dry_run"}
+    assert options == set(RunSettings.__dataclass_fields__)
