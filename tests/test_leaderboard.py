@@ -1,0 +1,128 @@
+"""Boards from results: what stands in one column, and what is never hidden."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from test_run_story import play
+from toy import Script, ToyModel, ToyPlugin
+
+from fgvr_bench.cli.leaderboard import leaderboard
+from fgvr_bench.core.leaderboard import MARKERS, build_tables, to_csv, to_markdown
+from fgvr_bench.core.results import read_runs
+from fgvr_bench.errors import FgvrError
+
+
+def board(folder: Path) -> str:
+    return to_markdown(build_tables(read_runs(folder)[0]))
+
+
+def body(markdown: str) -> list[list[str]]:
+    rows = [line.strip("|").split("|") for line in markdown.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def test_models_stand_in_rows_and_datasets_in_columns_with_counts(tmp_path: Path) -> None:
+    play(tmp_path)
+    play(tmp_path, dataset=ToyPlugin("toy-2", each=5))
+    play(tmp_path, ToyModel("says-a", Script("always-a")))
+    head, _, first, second = body(board(tmp_path))
+    assert head == ["model", "toy<br>n = 40", "toy-2<br>n = 20", "mean"]
+    assert first == ["oracle", "100.0", "100.0", "100.0"]
+    assert second[0] == "says-a"
+    assert second[2:] == ["", ""], "a missing cell is empty and keeps the model out of the mean"
+
+
+def test_unfinished_and_partial_runs_are_counted_and_left_out(tmp_path: Path) -> None:
+    play(tmp_path, limit=8)
+    assert read_runs(tmp_path) == ([], [], 1)
+    result = CliRunner().invoke(leaderboard, ["build", str(tmp_path)])
+    assert "1 unfinished or partial run left out." in result.stderr
+    assert result.stdout == "No complete run yet.\n"
+
+
+def test_other_seeds_and_option_sets_are_other_columns(tmp_path: Path) -> None:
+    play(tmp_path)
+    play(tmp_path, seed=1)
+    assert len(body(board(tmp_path))[0]) == 4
+
+
+def test_runs_of_one_cell_that_differ_are_rows_labelled_by_what_differs(tmp_path: Path) -> None:
+    play(tmp_path)
+    play(tmp_path, batch_size=3)
+    labels = [row[0] for row in body(board(tmp_path))[2:]]
+    assert sorted(labels) == ["oracle (batch size 3)", "oracle (batch size 4)"]
+
+
+def test_failed_and_unparsed_answers_stand_under_the_table(tmp_path: Path) -> None:
+    play(tmp_path, dataset=ToyPlugin(broken=frozenset({"Amber/0001"})))
+    assert "oracle on toy: 1 failed" in board(tmp_path)
+
+
+def test_the_same_runs_give_the_same_bytes_in_whatever_order_they_come(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        play(tmp_path, seed=seed)
+        play(tmp_path, ToyModel("says-a", Script("always-a")), seed=seed)
+    runs, _, _ = read_runs(tmp_path)
+    assert to_markdown(build_tables(runs)) == to_markdown(build_tables(runs[::-1]))
+    assert to_csv(build_tables(runs)) == to_csv(build_tables(runs[::-1]))
+
+
+def test_csv_has_a_row_a_run_and_figures_in_full(tmp_path: Path) -> None:
+    play(tmp_path, ToyModel("says-a", Script("always-a")))
+    (row,) = csv.DictReader(io.StringIO(to_csv(build_tables(read_runs(tmp_path)[0]))))
+    stored = json.loads(next(tmp_path.rglob("run.json")).read_text())
+    assert float(row["accuracy"]) == stored["metrics"]["accuracy"]
+    assert (row["questions"], row["run_id"]) == ("40", stored["run_id"])
+
+
+@pytest.mark.parametrize(
+    "damage", ["", "{", "[]", '{"format": "fgvr-bench/run", "version": 1}', '{"format": "fgvr-bench/run", "version": 9}']
+)
+def test_a_damaged_or_newer_run_is_named_and_the_rest_is_built(tmp_path: Path, damage: str) -> None:
+    play(tmp_path)
+    bad = tmp_path / "toy" / "bad" / "000000000000" / "run.json"
+    bad.parent.mkdir(parents=True)
+    bad.write_text(damage)
+    result = CliRunner().invoke(leaderboard, ["build", str(tmp_path)])
+    assert result.exit_code == 0
+    assert str(bad) in result.stderr
+    assert "| oracle | 100.0 |" in result.stdout
+
+
+def test_hostile_names_are_inert_in_every_format(tmp_path: Path) -> None:
+    name = '=cmd|"<script>`x`|[y](z)\x1b[31m'
+    path = play(tmp_path).results[0].folder / "run.json"  # a submitted file may say anything
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model": name}))
+    tables = build_tables(read_runs(tmp_path)[0])
+    markdown = to_markdown(tables)
+    assert "<script>" not in markdown
+    assert "\x1b" not in markdown
+    assert all(len(row) == 2 for row in body(markdown)), "a | in a name makes no column"
+    (row,) = csv.DictReader(io.StringIO(to_csv(tables)))
+    assert row["model"].startswith("'=")
+
+
+def test_output_writes_between_markers_and_check_tells_whether_it_is_current(tmp_path: Path) -> None:
+    play(tmp_path / "results")
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# Mine\n\n{MARKERS[0]}\nold\n{MARKERS[1]}\n\nThe end.\n")
+    build = ["build", str(tmp_path / "results"), "--output", str(readme)]
+    stale = CliRunner().invoke(leaderboard, [*build, "--check"])
+    assert isinstance(stale.exception, FgvrError)
+    assert "-old" in stale.stdout
+    assert CliRunner().invoke(leaderboard, build).exit_code == 0
+    assert readme.read_text().startswith("# Mine\n")
+    assert readme.read_text().endswith("\n\nThe end.\n")
+    assert "| oracle | 100.0 |" in readme.read_text()
+    assert CliRunner().invoke(leaderboard, [*build, "--check"]).exit_code == 0
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FgvrError, match="there is no results folder"):
+        read_runs(tmp_path / "nowhere")
