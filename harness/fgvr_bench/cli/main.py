@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from typing import NoReturn
 
 import click
 
 from fgvr_bench import __version__
+from fgvr_bench.core.files import write_text
 from fgvr_bench.core.host import load_commands
 from fgvr_bench.core.names import did_you_mean
+from fgvr_bench.core.paths import cache_folder
 from fgvr_bench.errors import FgvrError
 
 COMMANDS = {
@@ -83,6 +86,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     try:
         status = fgvr_bench.main(args=arguments, prog_name="fgvr-bench", standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except click.exceptions.Exit as request:
         sys.exit(request.exit_code)
     except click.ClickException as error:
@@ -91,14 +97,27 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except FgvrError as error:
         show_error(error)
         sys.exit(error.exit_status)
+    except Exception as error:
+        show_error(_unexpected(error))
+        sys.exit(1)
     except (KeyboardInterrupt, click.Abort):
         click.echo(
             "\nStopped at once; answers that were shown as done are saved. Type the same command to go on.", err=True
         )
         sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+
+
+def _unexpected(error: Exception) -> FgvrError:
+    """Put a defect of ours, or of a plugin, into words, and its traceback into a file."""
+    log = cache_folder() / "last-error.txt"
+    try:
+        write_text(log, "".join(traceback.format_exception(error)))
+    except FgvrError:
+        return FgvrError(f"unexpected {type(error).__name__}: {error}.")
+    return FgvrError(
+        f"unexpected {type(error).__name__}: {error}.",
+        hint=f"This is a defect, not your doing; its traceback is in {log}. Answers shown as done are saved.",
+    )
 
 
 def show_error(error: FgvrError) -> None:
