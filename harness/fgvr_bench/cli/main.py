@@ -97,14 +97,14 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except FgvrError as error:
         show_error(error)
         sys.exit(error.exit_status)
-    except Exception as error:
-        show_error(_unexpected(error))
-        sys.exit(1)
     except (KeyboardInterrupt, click.Abort):
         click.echo(
             "\nStopped at once; answers that were shown as done are saved. Type the same command to go on.", err=True
         )
         sys.exit(130)
+    except Exception as error:
+        show_error(_unexpected(error))
+        sys.exit(1)
 
 
 def _unexpected(error: Exception) -> FgvrError:
