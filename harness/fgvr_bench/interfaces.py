@@ -30,6 +30,35 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Download:
+    """A file that ``datasets fetch`` gets from a dataset's official page."""
+
+    url: str
+    checksum: str | None
+    """``md5:...`` or ``sha256:...`` as published; None where nobody published one."""
+    size: int
+    """Bytes, for the check of free space; about right is enough."""
+    into: str = ""
+    """Folder below the dataset's own that it is unpacked or put into."""
+    unpack: bool = True
+    """Whether it is an archive (.tar, .tar.gz, .tgz, .zip)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedOptions:
+    """An option set that others published: a JSON file of labels, images and options, truth first."""
+
+    url: str
+    sha256: str
+    split: str = "test"
+    k: int = 4
+    model: str = ""
+    """CLIP model that it was mined with, in open_clip's words."""
+    weights: str = ""
+    """Weights of that model."""
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetCard:
     """What a dataset is, known without its files."""
 
@@ -52,6 +81,12 @@ class DatasetCard:
     """The option set that a run takes by default: ``published`` or the name of a miner."""
     in_all: bool = True
     """Whether ``--dataset all`` includes it."""
+    downloads: tuple[Download, ...] = ()
+    """Where its files can be had without a person doing anything."""
+    by_hand: str = ""
+    """What a person has to do to get it, where no direct download exists."""
+    published: PublishedOptions | None = None
+    """The option set behind ``options="published"``."""
 
 
 class Dataset(ABC):
@@ -111,6 +146,14 @@ class DatasetPlugin(ABC):
             DataNotFound: says for each root where it looked, and what to type.
             DataInvalid: files are there and wrong; names file and line.
         """
+
+    def present(self, roots: Sequence[Path]) -> str | None:
+        """Say in a few words where the files are, or return None where they are absent; reads none of them."""
+        return None
+
+    def class_counts(self, split: str) -> Mapping[str, int]:
+        """Return the published number of images of each class; empty where it is not known."""
+        return {}
 
 
 # --- models ---------------------------------------------------------------------------------------
@@ -352,9 +395,13 @@ class MiningSettings:
     seed: int = 0
     device: str = "auto"
     batch_size: int | None = None
-    workers: int = 0
+    """Images in a batch; None is the miner's choice."""
+    workers: int | None = None
+    """Processes that read images ahead; None is one a core, 0 reads in this process."""
     args: Mapping[str, str] = field(default_factory=dict)
-    """The miner's own settings (CLIP: ``model``, ``weights``, ``template``); unknown keys are refused."""
+    """The miner's own settings (CLIP: ``model``, ``template``); unknown keys are refused."""
+    dataset_digest: str | None = None
+    """The split's digest where it is known; what a miner keeps (embeddings) is named after it."""
 
 
 class OptionMiner(ABC):
