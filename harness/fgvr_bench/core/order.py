@@ -7,9 +7,9 @@ so that each batch holds the same questions, padded alike, however often a run w
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from fgvr_bench.types import Example
 
@@ -48,10 +48,11 @@ def stratified_order(examples: Sequence[Example], seed: int) -> NDArray[np.int32
         classes[index] = numbers.setdefault(example.label, len(numbers))
     sizes = np.bincount(classes, minlength=len(numbers))
     offsets = np.array([_hash64(seed, "class", label) / 2**64 for label in numbers])
-    by_class = np.lexsort((hashes, classes))
-    starts = np.cumsum(sizes) - sizes
+    by_class = np.lexsort((hashes, classes)).astype(np.int32)  # narrow types: this is a run's peak of memory
+    starts = (np.cumsum(sizes) - sizes).astype(np.int32)
     place: NDArray[np.float64] = np.empty(count, np.float64)
-    place[by_class] = np.arange(count) - np.repeat(starts, sizes)
+    place[by_class] = np.arange(count, dtype=np.int32) - np.repeat(starts, sizes)
+    del by_class
     place = np.divide(place + offsets[classes], sizes[classes])
     order: NDArray[np.int32] = np.lexsort((hashes, place)).astype(np.int32)
     return order
@@ -74,20 +75,42 @@ class BatchPlan:
         found: list[int] = self.order[start : start + self.batch_size].tolist()
         return found
 
-    def open_batches(self, done: Any, limit: int) -> Iterator[int]:
-        """Yield the batches among the first `limit` questions that have one not yet done, in order.
+    def open_batches(self, done: Any, limit: int) -> OpenBatches:
+        """Return the batches among the first `limit` questions that have one not yet done, in order.
 
         ``done``: bool array over question numbers.
         """
-        for number in range(-(-limit // self.batch_size)):
-            wanted = self.order[number * self.batch_size : min((number + 1) * self.batch_size, limit)]
-            if not done[wanted].all():
-                yield number
+        import numpy as np
+
+        starts = np.arange(0, limit, self.batch_size)
+        still_open = np.logical_or.reduceat(~done[self.order[:limit]], starts) if limit else starts
+        return OpenBatches(self, np.flatnonzero(still_open))
 
     def digest(self) -> str:
         """Return a SHA-256 over the order and the batch size."""
         data = self.order.astype("<i4").tobytes()
         return hashlib.sha256(b"%d\n" % self.batch_size + data).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBatches(Sequence[list[int]]):
+    """Some batches of a plan, each a list of question numbers made when it is asked for."""
+
+    plan: BatchPlan
+    numbers: Any
+    """int array of batch numbers."""
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> list[int]: ...
+    @overload
+    def __getitem__(self, index: slice) -> OpenBatches: ...
+    def __getitem__(self, index: int | slice) -> list[int] | OpenBatches:
+        if isinstance(index, slice):
+            return OpenBatches(self.plan, self.numbers[index])
+        return self.plan.batch(int(self.numbers[index]))
 
 
 def plan_batches(examples: Sequence[Example], permutations: int, seed: int, batch_size: int) -> BatchPlan:

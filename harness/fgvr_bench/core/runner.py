@@ -78,7 +78,7 @@ class _Execution:
     def run(self) -> RunResult:
         self._check_versions()
         plan = self._plan(self.content["batch_size"]) if self.content else None
-        if plan is None or any(True for _ in plan.open_batches(self.answers.done, self.target)):
+        if plan is None or plan.open_batches(self.answers.done, self.target):
             plan = self._ask(plan)
         return self._finish(plan)
 
@@ -157,7 +157,7 @@ class _Execution:
         self.folder.write_run(self.content)
 
     def _ask_all(self, plan: BatchPlan, work: Workforce, stopping: Any) -> None:
-        open_batches = [plan.batch(number) for number in plan.open_batches(self.answers.done, self.target)]
+        open_batches = plan.open_batches(self.answers.done, self.target)
         header = {"run_id": self.assembly.run_id, "versions": self.assembly.versions, "plan": plan.digest()}
         info = self._info()
         writer = PartWriter(self.folder.parts, header)

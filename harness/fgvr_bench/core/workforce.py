@@ -116,7 +116,7 @@ class SeveralProcesses:
 
     def answers(self, batches: Sequence[list[int]], stopping: Callable[[], bool]) -> Iterator[Answered]:
         for rank, (_, connection) in enumerate(self._children):
-            connection.send(list(batches[rank :: len(self._children)]))
+            connection.send(batches[rank :: len(self._children)])
         at_work = {connection: child for child, connection in self._children}
         while at_work:
             if stopping():
@@ -161,7 +161,7 @@ def _child(connection: Connection, stop: Any, order: _Order) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", str(with_threads))
         work = _take_up(order)
         connection.send(("ok", (work.batch_size, dict(work.facts))))
-        batches: list[list[int]] = connection.recv()
+        batches: Sequence[list[int]] = connection.recv()
         for answered in work.answers(batches, stop.is_set):
             numbered: Numbered = [(number, response) for number, _, response in answered]
             connection.send(("ok", numbered))
