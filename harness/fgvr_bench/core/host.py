@@ -6,6 +6,7 @@ warning with its distribution, version and reason; the rest goes on.  Bundled pl
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.metadata
 import inspect
@@ -13,7 +14,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint
+from importlib.metadata import Distribution, EntryPoint
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -227,21 +228,42 @@ class _Found:
 
 def _installed(group: str, disabled: frozenset[str]) -> list[_Found]:
     """Return the installed entry points of a group, bundled ones first, then by name."""
-    found = [_describe(point) for point in importlib.metadata.entry_points(group=group)]
     out = {_normal(name) for name in disabled}
-    kept = [each for each in found if not {_normal(each.name), _normal(each.distribution)} & out]
+    kept = [each for each in _found(group) if not {_normal(each.name), _normal(each.distribution)} & out]
     return sorted(kept, key=lambda each: (each.distribution != BUNDLED, each.name, each.module))
 
 
+def _found(group: str) -> list[_Found]:
+    """Return the installed entry points of a group, and for each file of them that cannot be read one that says so."""
+    with contextlib.suppress(ValueError, OSError):
+        return [_describe(point) for point in importlib.metadata.entry_points(group=group)]
+    found: dict[str, list[_Found]] = {}
+    for distribution in importlib.metadata.distributions():
+        name, version = _name_of(distribution)
+        try:
+            entries = [_describe(point) for point in distribution.entry_points if point.group == group]
+        except (ValueError, OSError) as problem:
+            entries = [_Found(name, "", name, version, functools.partial(_refuse, problem))]
+        found.setdefault(_normal(name), entries)
+    return [each for entries in found.values() for each in entries]
+
+
+def _refuse(problem: Exception) -> None:
+    raise FgvrError(f"its entry_points.txt cannot be read ({problem}).", hint="Install it anew.")
+
+
 def _describe(point: EntryPoint) -> _Found:
+    return _Found(point.name, point.value, *_name_of(point.dist), point.load)
+
+
+def _name_of(distribution: Distribution | None) -> tuple[str, str]:
+    """Return name and version; an installation cut short has neither, and its plugin may be whole all the same."""
     name: str | None = None
     version: str | None = None
-    if point.dist is not None:
-        try:
-            name, version = point.dist.metadata["Name"], point.dist.version
-        except (KeyError, OSError, ValueError):
-            version = None  # an installation cut short: the plugin itself may be whole
-    return _Found(point.name, point.value, name or "unknown distribution", version or "", point.load)
+    if distribution is not None:
+        with contextlib.suppress(KeyError, OSError, ValueError):
+            name, version = distribution.metadata["Name"], distribution.version
+    return name or "unknown distribution", version or ""
 
 
 def _disabled() -> frozenset[str]:

@@ -1,0 +1,1 @@
+"""One model plugin and one dataset plugin, as small as they can be and whole."""
