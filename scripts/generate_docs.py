@@ -1,0 +1,136 @@
+"""Write what the docs say about commands and plugins, from the commands and plugins themselves.
+
+    python scripts/generate_docs.py            # bring the pages up to date
+    python scripts/generate_docs.py --check    # exit 1 where one is not
+
+Each piece stands between ``<!-- generated:NAME -->`` and ``<!-- /generated -->`` in its page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from tabulate import tabulate
+
+from fgvr_bench.cli.main import COMMANDS, fgvr_bench
+from fgvr_bench.core.host import host
+from fgvr_bench.core.registry import Registry
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ("README.md", "docs/commands.md", "docs/models.md", "docs/datasets.md", "docs/plugins.md")
+
+
+def bundled(registry: Registry[Any]) -> list[Any]:
+    """Return the cards of what this project brings along, whatever else is installed."""
+    cards = [plugin.card for plugin in registry]
+    return [card for card in cards if registry.owner(card.name).startswith("fgvr-bench ")]
+
+
+def table(headers: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table."""
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    return tabulate(escaped, headers=headers, tablefmt="github", disable_numparse=True)
+
+
+def models() -> str:
+    """Return a row a bundled model."""
+    rows = [
+        [
+            f"`{card.name}`",
+            card.title,
+            f"`{card.checkpoint}`" if card.checkpoint else "",
+            f"{card.parameters / 1e9:.2g} B" if card.parameters else "",
+            card.exposure,
+            ", ".join(card.decodings),
+            card.licence,
+        ]
+        for card in bundled(host().models)
+    ]
+    return table(["model", "title", "checkpoint", "parameters", "exposure", "decodings", "licence"], rows)
+
+
+def datasets() -> str:
+    """Return a row a bundled dataset."""
+    rows = [
+        [
+            f"`{card.name}`",
+            f"[{card.title}]({card.homepage})" if card.homepage else card.title,
+            str(card.classes or ""),
+            ", ".join(f"{count:,} {split}" for split, count in card.images.items()),
+            card.options,
+            card.licence,
+        ]
+        for card in bundled(host().datasets)
+    ]
+    return table(["dataset", "title", "classes", "images", "options", "licence"], rows)
+
+
+def commands() -> str:
+    """Return the help of every built-in command."""
+    pieces: list[str] = []
+    root = click.Context(fgvr_bench, info_name="fgvr-bench")
+    for name in COMMANDS:
+        command = fgvr_bench.get_command(root, name)
+        if command is not None:
+            pieces += _help(command, click.Context(command, info_name=name, parent=root, max_content_width=100))
+    return "\n\n".join(pieces)
+
+
+def _help(command: click.Command, context: click.Context) -> list[str]:
+    title = f"## {context.command_path}\n\n```\n{command.get_help(context)}\n```"
+    pieces = [re.sub(r"[ \t]+$", "", title, flags=re.MULTILINE)]
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            if found is not None:
+                child = click.Context(found, info_name=name, parent=context, max_content_width=100)
+                pieces += _help(found, child)
+    return pieces
+
+
+PIECES: dict[str, Callable[[], str]] = {"models": models, "datasets": datasets, "commands": commands}
+
+
+def brought_up_to_date(text: str) -> str:
+    """Return a page's text with every generated piece made anew."""
+
+    def replace(match: re.Match[str]) -> str:
+        return f"{match[1]}\n{PIECES[match[2]]()}\n<!-- /generated -->"
+
+    return re.sub(r"(<!-- generated:(\w+) -->)\n.*?<!-- /generated -->", replace, text, flags=re.DOTALL)
+
+
+def main() -> None:
+    """Write or check all pages."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing, exit 1 where a page is not current")
+    check = parser.parse_args().check
+    stale = False
+    for name in PAGES:
+        path = ROOT / name
+        if not path.exists():
+            continue
+        before = path.read_text()
+        after = brought_up_to_date(before)
+        if before == after:
+            continue
+        stale = True
+        if check:
+            lines = difflib.unified_diff(before.splitlines(), after.splitlines(), name, "as it should be", lineterm="")
+            sys.stdout.write("\n".join(lines) + "\n")
+        else:
+            path.write_text(after)
+            sys.stdout.write(f"written: {name}\n")
+    if stale and check:
+        sys.exit("Some pages are not current. Type: make docs")
+
+
+if __name__ == "__main__":
+    main()
