@@ -130,7 +130,7 @@ def hub_commit(name: str, revision: str | None) -> str:
     if revision is not None and re.fullmatch(r"[0-9a-f]{40}", revision):
         return revision
     try:
-        return str(_hub_info(name, revision).sha)
+        return str(hub_info(name, revision).sha)
     except ConnectionError as error:
         cached = _cached_commit(name, revision or "main")
         if cached is None:
@@ -138,7 +138,7 @@ def hub_commit(name: str, revision: str | None) -> str:
         return cached
 
 
-def _hub_info(name: str, revision: str | None) -> Any:
+def hub_info(name: str, revision: str | None) -> Any:
     """Ask the hub about a repository.
 
     Raises:

@@ -9,7 +9,9 @@ transforms; declaring the two that are described during the import is enough.
 from __future__ import annotations
 
 import importlib.util
+import pickle
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,21 @@ def ensure() -> None:
     for schema in SCHEMAS:
         library.define(schema)
     _library = library
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """Carries an object that is built on torchvision to another process, where `ensure` runs before it is read."""
+
+    value: Any
+
+    def __reduce__(self) -> tuple[Any, tuple[bytes]]:
+        return _unpack, (pickle.dumps(self.value),)
+
+
+def _unpack(data: bytes) -> Carried:
+    ensure()
+    return Carried(pickle.loads(data))  # noqa: S301 - what another process of this run packed
 
 
 def _extension_loads(folder: Path) -> bool:

@@ -1,0 +1,169 @@
+"""The decoding loop: one prefill that ranks answers, or greedy text whose rows end one by one.
+
+Both are handed to transformers' ``generate`` as its ``custom_generate``, so that caches, positions, encoders and
+image inputs are prepared as the model's makers meant; only the loop is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fgvr_bench.interfaces import Decoding
+from fgvr_bench.types import Prompt, Response, Stop
+
+if TYPE_CHECKING:
+    import torch
+
+KEPT_SETTINGS = (
+    "bos_token_id",
+    "eos_token_id",
+    "pad_token_id",
+    "decoder_start_token_id",
+    "forced_bos_token_id",
+    "bad_words_ids",
+    "suppress_tokens",
+    "begin_suppress_tokens",
+)
+"""Generation settings of a checkpoint that greedy decoding keeps; sampling and penalties are dropped."""
+
+
+@dataclass(slots=True)
+class Row:
+    """One answer in the making."""
+
+    prompt: Prompt
+    tokens: list[int] = field(default_factory=list)
+    text: str = ""
+    stop: Stop | None = None
+
+
+class Rows:
+    """The answers of a batch in the making; knows nothing of models."""
+
+    def __init__(
+        self, prompts: Sequence[Prompt], decode: Callable[[list[int]], str], ends: frozenset[int], decoding: Decoding
+    ) -> None:
+        """Start with no token.
+
+        Args:
+            prompts: one a row.
+            decode: turns token numbers into text without special tokens.
+            ends: the tokens that end an answer.
+            decoding: the token limit, and the rule that settles a row early.
+        """
+        self.rows = [Row(prompt) for prompt in prompts]
+        self.at_work = list(range(len(self.rows)))
+        self._decode = decode
+        self._ends = ends
+        self.limit = decoding.max_new_tokens
+        self._settled = decoding.settled
+
+    def take(self, tokens: Sequence[int]) -> list[int]:
+        """Take the next token of each row at work; return the places (among these) of the rows that go on."""
+        going_on = []
+        for place, (number, token) in enumerate(zip(self.at_work, tokens, strict=True)):
+            row = self.rows[number]
+            row.stop = self._after(row, token)
+            if row.stop is None:
+                going_on.append(place)
+        self.at_work = [self.at_work[place] for place in going_on]
+        return going_on
+
+    def responses(self) -> list[Response]:
+        """Return the answers, in the order of the prompts."""
+        return [
+            Response(row.prompt.question_id, completion=row.text, stop=row.stop, tokens=len(row.tokens))
+            for row in self.rows
+        ]
+
+    def _after(self, row: Row, token: int) -> Stop | None:
+        if token in self._ends:
+            return Stop.EOS
+        row.tokens.append(token)
+        row.text = self._decode(row.tokens).strip()
+        settled = self._settled
+        # A character whose bytes are not all there yet is no part of the text to judge.
+        if settled is not None and settled(row.text.rstrip("\ufffd"), row.prompt.letters, row.prompt.choices):
+            return Stop.SETTLED
+        return Stop.LENGTH if len(row.tokens) >= self.limit else None
+
+
+def greedy(model: Any, inputs: dict[str, torch.Tensor], rows: Rows) -> None:
+    """Generate until every row has ended; `rows` collects the answers."""
+    import torch
+
+    def loop(
+        model: Any, input_ids: Any, logits_processor: Any, stopping_criteria: Any, generation_config: Any, **state: Any
+    ) -> None:
+        two_parts = bool(model.config.is_encoder_decoder)
+        first: dict[str, Any] = {"is_first_iteration": True}
+        while True:
+            prepared = model.prepare_inputs_for_generation(input_ids, **first, **state)
+            outputs = model(**prepared, return_dict=True)
+            first = {"next_sequence_length": 1}
+            state = model._update_model_kwargs_for_generation(outputs, state, is_encoder_decoder=two_parts)
+            chosen = logits_processor(input_ids, outputs.logits[:, -1]).argmax(dim=-1)
+            going_on = rows.take(chosen.tolist())
+            input_ids = torch.cat([input_ids, chosen[:, None].to(input_ids)], dim=-1)
+            if not going_on:
+                return
+            if len(going_on) < len(chosen):
+                places = torch.tensor(going_on, device=input_ids.device)
+                input_ids = input_ids[places]
+                state = _only(state, places, len(chosen))
+
+    with torch.inference_mode():
+        model.generate(**inputs, custom_generate=loop, max_new_tokens=rows.limit)
+
+
+def rank(model: Any, inputs: dict[str, torch.Tensor], tokens: list[list[int]]) -> list[tuple[float, ...]]:
+    """Return for each row the log-probabilities of its tokens as the next one, over the whole vocabulary."""
+    import torch
+
+    ranked: list[tuple[float, ...]] = []
+
+    def loop(
+        model: Any, input_ids: Any, logits_processor: Any, stopping_criteria: Any, generation_config: Any, **state: Any
+    ) -> None:
+        prepared = model.prepare_inputs_for_generation(input_ids, is_first_iteration=True, **state)
+        logits = model(**prepared, return_dict=True).logits[:, -1]
+        exact = torch.float64 if logits.dtype == torch.float64 else torch.float32
+        widest = max(map(len, tokens))
+        wanted = torch.tensor([[*row, *row[:1] * (widest - len(row))] for row in tokens], device=logits.device)
+        found = logits.to(exact).log_softmax(dim=-1).gather(1, wanted).tolist()
+        ranked.extend(tuple(values[: len(row)]) for values, row in zip(found, tokens, strict=True))
+
+    with torch.inference_mode():
+        model.generate(**inputs, custom_generate=loop, max_new_tokens=1, use_cache=False)
+    return ranked
+
+
+def make_greedy(model: Any) -> None:
+    """Leave a model's generation settings with `KEPT_SETTINGS` only, in all its parts."""
+    from transformers import GenerationConfig
+
+    for part in model.modules():
+        given = getattr(part, "generation_config", None)
+        if given is not None:
+            kept = {name: getattr(given, name, None) for name in KEPT_SETTINGS}
+            part.generation_config = GenerationConfig(do_sample=False, num_beams=1, **kept)
+
+
+def _only(state: dict[str, Any], places: torch.Tensor, rows: int) -> dict[str, Any]:
+    """Return a loop's state for some of its rows; the cache is cut in place."""
+    import torch
+
+    kept: dict[str, Any] = {}
+    for name, value in state.items():
+        if hasattr(value, "batch_select_indices"):
+            value.batch_select_indices(places)
+        elif isinstance(value, torch.Tensor) and name.endswith("position_ids") and value.dim() == 3:
+            value = value[:, places]  # several kinds of positions come first
+        elif isinstance(value, torch.Tensor) and value.dim() > 0 and value.shape[0] == rows:
+            value = value[places]
+        elif isinstance(value, dict) and type(value) is not dict:
+            value = type(value)(**_only(dict(value), places, rows))  # an encoder's outputs
+        kept[name] = value
+    return kept

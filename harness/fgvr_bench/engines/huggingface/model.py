@@ -1,0 +1,127 @@
+"""A loaded image-text-to-text model that answers batches."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fgvr_bench.engines.devices import device_kind
+from fgvr_bench.engines.huggingface.answers import NotDistinct
+from fgvr_bench.engines.huggingface.decoding import Rows, greedy, make_greedy, rank
+from fgvr_bench.engines.huggingface.loading import load_processor, load_weights, quiet
+from fgvr_bench.engines.huggingface.plugin import HuggingFacePlugin, Plan
+from fgvr_bench.engines.huggingface.preparing import ANSWERS, HuggingFacePreparer
+from fgvr_bench.engines.huggingface.templates import choose_template
+from fgvr_bench.engines.memory import memory_guard
+from fgvr_bench.errors import UsageError
+from fgvr_bench.interfaces import Decoding, Model
+from fgvr_bench.types import Json, Prompt, Response, ScoreKind, letters_for
+
+BATCH_SIZES = {"cuda": 32, "mps": 4, "cpu": 4}
+"""What ``--batch-size auto`` starts from; the harness halves it until a batch fits."""
+
+
+class HuggingFaceModel(Model):
+    """Processor, weights and a way of decoding."""
+
+    def __init__(self, model: Any, preparer: HuggingFacePreparer, decoding: Decoding, plan: Plan, ends: frozenset[int]):
+        self.model = model
+        self.preparer: HuggingFacePreparer = preparer
+        self.batch_size = BATCH_SIZES[device_kind(plan.device)]
+        self._decoding = decoding
+        self._plan = plan
+        self._ends = ends
+
+    def respond(self, prompts: Sequence[Prompt], batch: Any) -> Sequence[Response]:
+        """Answer a batch that the preparer made.
+
+        Raises:
+            OutOfMemory: it does not fit.
+        """
+        with memory_guard():
+            device = self.model.device
+            inputs = {key: value.to(device, non_blocking=True) for key, value in batch.items() if key != ANSWERS}
+            if self._decoding.name == "logprob":
+                ranked = rank(self.model, inputs, batch[ANSWERS])
+                return [
+                    Response(prompt.question_id, scores=scores, score_kind=ScoreKind.LOGPROB)
+                    for prompt, scores in zip(prompts, ranked, strict=True)
+                ]
+            rows = Rows(prompts, self._decode, self._ends, self._decoding)
+            greedy(self.model, inputs, rows)
+            return rows.responses()
+
+    def facts(self) -> Mapping[str, Json]:
+        """Return classes, number of parameters, attention and template."""
+        processor = self.preparer.processor
+        return {
+            "model_class": type(self.model).__name__,
+            "processor_class": type(processor).__name__,
+            "image_processor_class": type(processor.image_processor).__name__,
+            "tokenizer_class": type(processor.tokenizer).__name__,
+            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+            "attention": self._plan.attention,
+            "template": self.preparer.template.text,
+        }
+
+    def close(self) -> None:
+        """Let go of the weights."""
+        import torch
+
+        self.model = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _decode(self, tokens: list[int]) -> str:
+        text: str = self.preparer.processor.tokenizer.decode(
+            tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return text
+
+
+def load(plugin: HuggingFacePlugin, plan: Plan, decoding: Decoding) -> Model:
+    """Load what a plan describes.
+
+    Raises:
+        ModelUnavailable, OutOfMemory: says what is missing and what to type.
+        UsageError: letters are to be ranked that the tokenizer does not tell apart.
+    """
+    processor = load_processor(plan)
+    template = choose_template(processor, plan.template, plugin.template, plan.checkpoint.name)
+    ranks = decoding.name == "logprob"
+    if ranks:
+        _check_letters(HuggingFacePreparer(processor, template, ranks=True), plan.checkpoint.name)
+    model = load_weights(plan)
+    with quiet():
+        if plugin.adapt is not None:
+            plugin.adapt(model)
+        make_greedy(model)
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    preparer = HuggingFacePreparer(processor, template, plan.dtype, ranks, context)
+    return HuggingFaceModel(model, preparer, decoding, plan, _end_tokens(plugin, model, processor.tokenizer))
+
+
+def _end_tokens(plugin: HuggingFacePlugin, model: Any, tokenizer: Any) -> frozenset[int]:
+    """Return the tokens that end an answer: the checkpoint's, the tokenizer's and the family's."""
+    ends: set[int] = set()
+    for part in model.modules():
+        given = getattr(getattr(part, "generation_config", None), "eos_token_id", None)
+        ends.update([given] if isinstance(given, int) else given or ())
+    if tokenizer.eos_token_id is not None:
+        ends.add(int(tokenizer.eos_token_id))
+    vocabulary = tokenizer.get_vocab()
+    ends.update(vocabulary[token] for token in plugin.end_tokens if token in vocabulary)
+    return frozenset(ends)
+
+
+def _check_letters(preparer: HuggingFacePreparer, checkpoint: str) -> None:
+    """Make sure, before any weights are loaded, that the tokenizer tells the first four letters apart."""
+    letters = letters_for(("", "", "", ""))
+    try:
+        preparer.answer_tokens.find(preparer.template.render(preparer.processor, "?"), letters)
+    except NotDistinct as error:
+        raise UsageError(
+            f"{checkpoint} cannot rank letters by their first token: {error}.", hint="Use --decoding generate."
+        ) from error

@@ -1,0 +1,177 @@
+"""What a model family declares, and what follows from it: the identity of a run and a loaded model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fgvr_bench.engines.checkpoints import Checkpoint, checkpoint_identity, find_checkpoint
+from fgvr_bench.engines.devices import device_kind, resolve_device, resolve_dtype
+from fgvr_bench.engines.settings import read_arg, refuse_unknown, yes_or_no
+from fgvr_bench.errors import UsageError
+from fgvr_bench.interfaces import Model, ModelCard, ModelPlugin, ModelSettings
+from fgvr_bench.types import Json
+
+ATTENTIONS = ("sdpa", "eager", "flash_attention_2")
+IMAGE_BACKENDS = ("torchvision", "pil")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything about a model that its declaration and the user's settings decide, before anything is loaded."""
+
+    checkpoint: Checkpoint
+    processor: Checkpoint
+    """Where the processor comes from; the checkpoint itself unless told otherwise."""
+    device: str
+    """Resolved: ``cpu``, ``mps``, ``cuda``, ``cuda:N``."""
+    dtype: str
+    attention: str
+    image_backend: str
+    template: str | None
+    """A chat template (Jinja) in place of the checkpoint's, or a text with ``{}`` for the question."""
+    image_settings: Mapping[str, Json]
+    trust_remote_code: bool
+    spread: bool
+    """Whether the weights are spread over all GPUs, and over main memory where these do not suffice."""
+
+
+@dataclass(frozen=True)
+class HuggingFacePlugin(ModelPlugin):
+    """A family of image-text-to-text models."""
+
+    card: ModelCard
+    template: str | None = None
+    """The text around the question (``{}``) for checkpoints that carry no chat template; with the processor's
+    image placeholder where the processor does not put it in itself."""
+    image_settings: Mapping[str, Json] = field(default_factory=dict)
+    """Settings of the image processor that differ from the checkpoint's; each can be given as ``--model-arg``."""
+    end_tokens: tuple[str, ...] = ()
+    """Tokens that end an answer beside those of the checkpoint's generation settings."""
+    adapt: Callable[[Any], None] | None = None
+    """Changes the loaded model in place, for example its position ids."""
+    adaptation: str | None = None
+    """What `adapt` does, in a few words; a part of the run's identity."""
+
+    def plan(self, settings: ModelSettings) -> Plan:
+        """Settle declaration and settings against each other.
+
+        Raises:
+            UsageError: settings that this model does not have, or values that they cannot take.
+            ModelUnavailable: a checkpoint folder that is not there.
+        """
+        args = settings.args
+        known = ("attention", "image_backend", "template", "processor", "spread", *self.image_settings)
+        refuse_unknown(args, known, self.card.name)
+        checkpoint = self._checkpoint(settings)
+        device = resolve_device(settings.device)
+        return Plan(
+            checkpoint=checkpoint,
+            processor=find_checkpoint(args["processor"]) if "processor" in args else checkpoint,
+            device=device,
+            dtype=resolve_dtype(settings.dtype, device),
+            attention=_choice(args, "attention", ATTENTIONS),
+            image_backend=_choice(args, "image_backend", IMAGE_BACKENDS),
+            template=_template_text(args["template"]) if "template" in args else None,
+            image_settings={key: read_arg(args, key, json_value, value) for key, value in self.image_settings.items()},
+            trust_remote_code=settings.trust_remote_code,
+            spread=read_arg(args, "spread", yes_or_no, False),
+        )
+
+    def identify(self, settings: ModelSettings) -> Mapping[str, Json]:
+        """Return checkpoint, commit or digest, precision, device kind, attention, image settings and template."""
+        plan = self.plan(settings)
+        identity: dict[str, Json] = {
+            **checkpoint_identity(plan.checkpoint),
+            "engine": "huggingface",
+            "dtype": plan.dtype,
+            "device": device_kind(plan.device),
+            "attention": plan.attention,
+            "image_backend": plan.image_backend,
+            "image_settings": dict(plan.image_settings),
+            "decoding": settings.decoding.name,
+            "template": _fingerprint(plan.template) if plan.template else "checkpoint",
+        }
+        if plan.processor is not plan.checkpoint:
+            identity["processor"] = dict(checkpoint_identity(plan.processor))
+        if self.template is not None:
+            identity["fallback_template"] = self.template
+        if self.end_tokens:
+            identity["end_tokens"] = list(self.end_tokens)
+        if self.adaptation is not None:
+            identity["adaptation"] = self.adaptation
+        return identity
+
+    def load(self, settings: ModelSettings) -> Model:
+        """Load processor and weights.
+
+        Raises:
+            UsageError, ModelUnavailable, OutOfMemory: says what is missing and what to type.
+        """
+        from fgvr_bench.engines.huggingface.model import load
+
+        return load(self, self.plan(settings), settings.decoding)
+
+    def _checkpoint(self, settings: ModelSettings) -> Checkpoint:
+        name = settings.checkpoint or settings.argument or self.card.checkpoint
+        if name is None:
+            raise UsageError(
+                f"{self.card.name} names no checkpoint.", hint="Write hf:ORGANISATION/NAME, or give --checkpoint."
+            )
+        own = name == self.card.checkpoint
+        revision = settings.revision or (self.card.revision if own else None)
+        checkpoint = find_checkpoint(name, revision)
+        pinned = checkpoint.folder is not None or re.fullmatch(r"[0-9a-f]{40}", revision or "")
+        if settings.trust_remote_code and not pinned:
+            raise UsageError(
+                f"--trust-remote-code runs whatever code {name} holds, so it wants a pinned revision.",
+                hint="Read the code, then give --revision with the 40 digits of the commit that you read.",
+            )
+        return checkpoint
+
+
+def json_value(text: str) -> Json:
+    """Read a value as JSON, or as a plain word where it is none.
+
+    >>> json_value("980"), json_value("no"), json_value('{"longest_edge": 490}')
+    (980, False, {'longest_edge': 490})
+    """
+    if text.lower() in {"yes", "no", "true", "false", "on", "off"}:
+        return yes_or_no(text)
+    try:
+        value: Json = json.loads(text)
+    except ValueError:
+        return text
+    return value
+
+
+def _choice(args: Mapping[str, str], key: str, allowed: tuple[str, ...]) -> str:
+    value = args.get(key, allowed[0])
+    if value not in allowed:
+        raise UsageError(f"{key}={value} is not possible.", hint=f"Choose {', '.join(allowed)}.")
+    return value
+
+
+def _template_text(given: str) -> str:
+    """Return a template: the text of a file, or the words themselves where they have a place for the question."""
+    path = Path(given).expanduser()
+    if path.is_file():
+        try:
+            return path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"the template {given} cannot be read: {error}.") from error
+    if "{}" in given:
+        return given.replace("\\n", "\n")
+    raise UsageError(
+        f"template={given} is neither a file nor a text with {{}} in it.",
+        hint="Give a Jinja file, or words such as 'USER: <image>\\n{} ASSISTANT:'.",
+    )
+
+
+def _fingerprint(text: str) -> str:
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -1,0 +1,153 @@
+"""What becomes of a prompt and its image before the model: in worker processes, without a device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fgvr_bench.engines.devices import torch_dtype
+from fgvr_bench.engines.huggingface.answers import AnswerTokens
+from fgvr_bench.engines.huggingface.templates import Template, image_placeholder
+from fgvr_bench.engines.torchvision_ops import Carried
+from fgvr_bench.interfaces import Preparer
+from fgvr_bench.types import Prompt
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+ANSWERS = "answer_tokens"
+"""Key of a batch beside the model's inputs: for each row the tokens to rank."""
+
+
+class HuggingFacePreparer(Preparer):
+    """Chat template and processor for one prompt; padding for a batch.
+
+    Holds the processor, never weights.  Every item is processed on its own, so that what becomes of it cannot depend
+    on its neighbours; a batch only pads.
+    """
+
+    def __init__(
+        self,
+        processor: Any,
+        template: Template,
+        dtype: str = "float32",
+        ranks: bool = False,
+        longest: int | None = None,
+    ) -> None:
+        """Make a preparer.
+
+        Args:
+            processor: transformers' processor, with tokenizer and image processor.
+            template: the text around a question.
+            dtype: the model's precision, which pixels are converted to.
+            ranks: whether answers are ranked by one prefill, so that their tokens have to be found.
+            longest: how many tokens the model takes, answer included; None where unknown.
+        """
+        self.template = template
+        self.dtype = dtype
+        self.ranks = ranks
+        self.longest = longest
+        self._carried = Carried(processor)
+        self._placeholder = image_placeholder(processor)
+        tokenizer = processor.tokenizer
+        self._pad = int(tokenizer.pad_token_id or 0)
+        self.answer_tokens = AnswerTokens(tokenizer, template.separator(processor))
+
+    @property
+    def processor(self) -> Any:
+        """Transformers' processor."""
+        return self._carried.value
+
+    def text(self, prompt: Prompt) -> str:
+        """Return the text that the processor gets.
+
+        A prompt that holds the image's placeholder is a whole prompt already (a template of protocol ``foci``) and
+        stays as it is; a label that spells the placeholder makes no such prompt.
+        """
+        whole = self._placeholder in prompt.text and not any(self._placeholder in label for label in prompt.choices)
+        return prompt.text if whole else self.template.render(self.processor, prompt.text)
+
+    def item(self, prompt: Prompt, image: Image) -> dict[str, Any]:
+        """Return the model's inputs for one prompt: tensors with a first dimension of rows, images or patches.
+
+        Raises:
+            ValueError: the prompt is longer than the model takes, or the processor refuses text or image.
+            NotDistinct: answers are to be ranked and two begin with the same token.
+        """
+        import torch
+
+        text = self.text(prompt)
+        begins = self.processor.tokenizer.bos_token
+        inputs = dict(
+            self.processor(
+                text=[text],
+                images=[image],
+                return_tensors="pt",
+                add_special_tokens=not (begins and text.startswith(begins)),
+            )
+        )
+        if self.ranks:
+            shared, firsts = self.answer_tokens.find(text, prompt.letters or prompt.choices)
+            inputs = _extended(inputs, shared)
+            inputs[ANSWERS] = firsts
+        length = inputs["input_ids"].shape[1]
+        if self.longest is not None and length >= self.longest:
+            raise ValueError(f"the prompt has {length} tokens, and the model takes {self.longest}")
+        pixels = torch_dtype(self.dtype)
+        return {
+            key: value.to(pixels) if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+            for key, value in inputs.items()
+        }
+
+    def batch(self, items: list[dict[str, Any]]) -> dict[str, Any]:
+        """Join items: texts are padded on the left, images at their far sides, both with what the model masks."""
+        joined: dict[str, Any] = {ANSWERS: [item[ANSWERS] for item in items]} if self.ranks else {}
+        for key in items[0]:
+            if key == ANSWERS:
+                continue
+            values = [item[key] for item in items]
+            if _is_text(key, items[0]):
+                fill = self._pad if key.endswith("input_ids") else 0
+                joined[key] = _joined(values, fill, left=True)
+            else:
+                joined[key] = _joined(values, 0, left=False)
+        return joined
+
+
+def _is_text(key: str, item: dict[str, Any]) -> bool:
+    """Say whether a tensor's second dimension counts tokens."""
+    tokens, value = item["input_ids"], item[key]
+    return key in {"qformer_input_ids", "qformer_attention_mask"} or value.shape[:2] == tokens.shape[:2]
+
+
+def _extended(inputs: dict[str, Any], tokens: list[int]) -> dict[str, Any]:
+    """Return the inputs with tokens appended to the text; what is said of the last token holds for them too."""
+    import torch
+
+    if not tokens:
+        return inputs
+    extended = dict(inputs)
+    for key, value in inputs.items():
+        if value.shape[:2] == inputs["input_ids"].shape[:2]:
+            extended[key] = torch.cat([value, *[value[:, -1:]] * len(tokens)], dim=1)
+    extended["input_ids"][:, -len(tokens) :] = torch.tensor(tokens)
+    return extended
+
+
+def _joined(values: list[torch.Tensor], fill: int, left: bool) -> torch.Tensor:
+    """Concatenate along the first dimension; pad the others to the longest, on the left or on the far side."""
+    import torch
+
+    shape = [max(sizes) for sizes in zip(*(value.shape[1:] for value in values), strict=True)]
+    if all(list(value.shape[1:]) == shape for value in values):
+        return torch.cat(values)
+    rows = sum(value.shape[0] for value in values)
+    joined = torch.full((rows, *shape), fill, dtype=values[0].dtype)
+    start = 0
+    for value in values:
+        place: list[slice] = [slice(start, start + value.shape[0])]
+        for position, (size, most) in enumerate(zip(value.shape[1:], shape, strict=True)):
+            place.append(slice(most - size, most) if left and position == 0 else slice(0, size))
+        joined[tuple(place)] = value
+        start += value.shape[0]
+    return joined
