@@ -98,7 +98,7 @@ def _limit(values: Ints, most: int) -> Ints:
 
 
 def _bark() -> tuple[Ints, Ints, Ints]:
-    warp = (_fractal("bark-warp", ((40, 40), (16, 16))) - 128) >> 2
+    warp = (_fractal("bark-warp", ((70, 60), (30, 26))) - 128) // 3
     columns = (np.arange(SHEET, dtype=np.int32)[None, :] + warp) % SHEET
     rows = np.arange(SHEET, dtype=np.int32)[:, None]
     plates = _fractal("bark-plates", ((64, 15), (30, 7), (12, 4)))[rows, columns]
@@ -143,7 +143,7 @@ def _stone() -> tuple[Ints, Ints, Ints]:
     warp = (_fractal("stone-warp", ((20, 20), (9, 9))) - 128) * 2 // 3
     near, second, owner = _cells("rosettes", 58, warp)
     rosette = np.where(owner > 150, _limit((owner // 3 + 20 - near) * 6, 112), 0)
-    lobes = 200 + ((near * 5) % 64 - 32)
+    lobes = 150 + abs(near * 3 % 96 - 48) + rough // 3
     tone = _limit(64 + (rough - 128) + np.where(speck > 244, 26, np.where(speck < 10, -34, 0)), 127)
     return rough + (rosette >> 2) + (second >> 5), tone, rosette * lobes >> 8
 

@@ -17,7 +17,7 @@ from fgvr_bench import hookimpl
 from fgvr_bench.errors import UsageError
 from fgvr_bench.interfaces import Dataset, DatasetCard, DatasetPlugin
 from fgvr_bench.types import Example, Split, make_example_id
-
+from fgvr_datasets._moth_outlines import SIZE
 from fgvr_datasets._moth_species import BY_LABEL, BY_SLUG, SPECIES, VALUES, Attributes, describe
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 NAME = "moth-24"
-SIZE = 192
-"""Side of a picture, in pixels."""
 PER_SPECIES = {Split.TRAIN: 100, Split.VALIDATION: 20, Split.TEST: 50}
 """Images of each species and split; train has as many as are asked for (`Moth24.train`)."""
 MOST = 100_000
