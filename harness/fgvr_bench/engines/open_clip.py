@@ -130,7 +130,9 @@ def load_open_clip(checkpoint: str = DEFAULT_CHECKPOINT, device: str = "auto", d
     name, weights, digest = _locate(checkpoint, identity)
     with memory_guard():
         try:
-            model, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=weights, device="cpu")
+            model, _, preprocess = open_clip.create_model_and_transforms(
+                name, pretrained=weights, device="cpu", force_quick_gelu=_wants_quick_gelu(name, weights)
+            )
             tokenizer = open_clip.get_tokenizer(name)
         except Exception as error:  # whatever open_clip and safetensors say of damaged or foreign files
             if is_out_of_memory(error):
@@ -180,6 +182,13 @@ def _locate(checkpoint: str, identity: dict[str, str]) -> tuple[str, str | None,
                 hint="Try again with a network, or give --checkpoint FOLDER.",
             ) from error
         raise not_cached(repository) from error
+
+
+def _wants_quick_gelu(name: str, weights: str | None) -> bool:
+    """Say whether weights were trained with the faster activation; open_clip itself would only warn."""
+    from open_clip.pretrained import get_pretrained_cfg
+
+    return weights is not None and bool(get_pretrained_cfg(name, weights).get("quick_gelu"))
 
 
 def _local_folder(checkpoint: str) -> Path | None:
