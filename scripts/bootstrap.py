@@ -87,16 +87,27 @@ def check_machine(build: str) -> None:
         raise Failed(f"{free:.1f} GB are free on the disk of {ROOT}; the installation needs {need} GB. Free some.")
 
 
-def make_environment() -> None:
-    """Make ``.venv``, anew where an earlier call was cut off, the folder was moved or its Python is gone."""
-    moved = STAMP.exists() and STAMP.read_text().partition("\n")[0] != str(ROOT)
+def why_anew() -> str | None:
+    """Return why ``.venv`` cannot be built upon, or None where it can or is not there."""
+    if not VENV.exists():
+        return None
+    if UNFINISHED.exists():
+        return "the last set-up was cut off"
+    if STAMP.exists() and STAMP.read_text().partition("\n")[0] != str(ROOT):
+        return "the folder was moved"
     check = "import sys, pip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))"
-    usable = PYTHON.exists() and subprocess.run([PYTHON, "-c", check], capture_output=True).returncode == 0
-    if VENV.exists() and (moved or UNFINISHED.exists() or not usable):
-        say("the environment in .venv is not whole: starting it anew")
+    if not PYTHON.exists() or subprocess.run([PYTHON, "-c", check], capture_output=True).returncode:
+        return "its Python is gone, of another version or without pip"
+    return None
+
+
+def make_environment() -> None:
+    """Make ``.venv`` where it is not there, anew where it cannot be built upon."""
+    reason = why_anew()
+    if reason is not None:
+        say(f"starting .venv anew: {reason}")
         shutil.rmtree(VENV)
-        usable = False
-    if not usable:
+    if not VENV.exists():
         say(f"making .venv with Python {platform.python_version()} ...")
         made = subprocess.run([sys.executable, "-m", "venv", VENV], capture_output=True, text=True)
         if made.returncode:
