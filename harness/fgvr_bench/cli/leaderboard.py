@@ -9,9 +9,11 @@ import click
 
 from fgvr_bench.cli.output import note
 from fgvr_bench.core.files import write_text
-from fgvr_bench.core.leaderboard import between_markers, build_tables, to_csv, to_markdown
+from fgvr_bench.core.leaderboard import between_markers, build_tables, to_csv, to_markdown, to_text
 from fgvr_bench.core.results import read_runs
 from fgvr_bench.errors import FgvrError
+
+FORMATS = {"text": to_text, "markdown": to_markdown, "csv": to_csv}
 
 
 @click.group(short_help="Build boards from results.")
@@ -21,7 +23,9 @@ def leaderboard() -> None:
 
 @leaderboard.command()
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--format", "kind", type=click.Choice(["markdown", "csv"]), default="markdown", show_default=True)
+@click.option(
+    "--format", "kind", type=click.Choice(list(FORMATS)), help="[default: by the ending of --output, else text]"
+)
 @click.option(
     "--output",
     "-o",
@@ -29,7 +33,7 @@ def leaderboard() -> None:
     help="Write to this file; between the markers of one that has them.",
 )
 @click.option("--check", is_flag=True, help="Change nothing; exit 1 with the difference where --output is not current.")
-def build(folders: tuple[Path, ...], kind: str, output: Path | None, check: bool) -> None:
+def build(folders: tuple[Path, ...], kind: str | None, output: Path | None, check: bool) -> None:
     """Build the board of all complete runs below FOLDERS (results).
 
     Runs that asked differently (protocol, task, option set, images) never share a column.
@@ -44,7 +48,8 @@ def build(folders: tuple[Path, ...], kind: str, output: Path | None, check: bool
     if unfinished := sum(count for _, _, count in found):
         note(f"{unfinished} unfinished or partial run{'s' * (unfinished > 1)} left out.")
     tables = build_tables([run for runs, _, _ in found for run in runs])
-    board = to_markdown(tables) if kind == "markdown" else to_csv(tables)
+    suffix = output.suffix.lower() if output else ""
+    board = FORMATS[kind or {".csv": "csv", ".md": "markdown"}.get(suffix, "text")](tables)
     if output is None:
         if check:
             raise click.UsageError("--check needs --output, the file to compare with")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from fgvr_bench.core.evaluate import Evaluation, evaluate_all, main_metric, perc
 from fgvr_bench.core.host import host
 from fgvr_bench.core.settings import DEFAULT_PROTOCOL, RunSettings
 from fgvr_bench.core.watching import Watcher
-from fgvr_bench.errors import UsageError
+from fgvr_bench.errors import FgvrError
 from fgvr_bench.interfaces import RunInfo, RunResult
 
 
@@ -122,8 +123,6 @@ def run(models: tuple[str, ...], datasets: tuple[str, ...], dry_run: bool, **set
 
 
 def _show(evaluation: Evaluation) -> None:
-    from fgvr_bench.cli.main import show_error
-
     if evaluation.results:
         print_table(
             ["model", "dataset", "task", "accuracy", "questions", "unparsed", "failed", "results in"],
@@ -137,10 +136,19 @@ def _show(evaluation: Evaluation) -> None:
             )
         if not result.complete:
             note(f"{result.model} on {result.dataset} is a partial run (--limit); no board takes it.")
-    for error in evaluation.errors:
+    _exit_with(evaluation.errors)
+
+
+def _exit_with(errors: Sequence[FgvrError]) -> None:
+    """Show every error and exit, if there is one."""
+    from fgvr_bench.cli.main import show_error
+
+    for number, error in enumerate(errors):
+        if number:
+            note("")
         show_error(error)
-    if evaluation.errors:
-        raise SystemExit(max(error.exit_status for error in evaluation.errors))
+    if errors:
+        raise SystemExit(max(error.exit_status for error in errors))
 
 
 def _row(result: RunResult) -> tuple[object, ...]:
@@ -177,8 +185,7 @@ def _dry_run(models: tuple[str, ...], datasets: tuple[str, ...], settings: RunSe
                 for row in rows
             ],
         )
-    if errors:
-        raise UsageError("\n\n".join(str(error) for error in errors)) if len(errors) > 1 else errors[0]
+    _exit_with(errors)
 
 
 class TerminalWatcher(Watcher):

@@ -21,6 +21,7 @@ from fgvr_bench.errors import UsageError
 from fgvr_bench.interfaces import (
     AskContext,
     Dataset,
+    DatasetPlugin,
     Decoding,
     MiningSettings,
     ModelCard,
@@ -67,25 +68,36 @@ class Assembly:
         return self.book.context.labels
 
 
-def assemble(
-    host: Host,
-    model_name: str,
-    dataset_name: str,
-    settings: RunSettings,
-    progress: Progress = quiet,
-) -> Assembly:
-    """Look everything up and settle what the run is.
+@dataclass(frozen=True, slots=True)
+class ReadyModel:
+    """A model that was looked up and knows what it would answer with; its weights are not loaded."""
 
-    Mines the options where the dataset's own are mined and not there yet.
+    requested: str
+    name: str
+    """Its canonical name, without credentials."""
+    plugin: ModelPlugin
+    settings: ModelSettings
+    identity: dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyDataset:
+    """A dataset whose files were found."""
+
+    requested: str
+    name: str
+    plugin: DatasetPlugin
+    dataset: Dataset
+
+
+def ready_model(host: Host, name: str, settings: RunSettings) -> ReadyModel:
+    """Look a model up and let it say what can change its answers.
 
     Raises:
-        FgvrError: whatever is unknown, absent or at odds, with what to type next.
+        FgvrError: unknown, without such a decoding, or its checkpoint cannot be there.
     """
-    plugin, argument = host.models.find(model_name)
-    dataset_plugin, dataset_argument = host.datasets.find(dataset_name)
-    task = find_task(host, settings)
-    decoding = settle_decoding(plugin.card, task, settings)
-    model_settings = ModelSettings(
+    plugin, argument = host.models.find(name)
+    wanted = ModelSettings(
         argument=argument,
         checkpoint=settings.checkpoint,
         revision=settings.revision,
@@ -93,35 +105,53 @@ def assemble(
         dtype=settings.dtype,
         trust_remote_code=settings.trust_remote_code,
         args=settings.model_args,
-        decoding=decoding,
+        decoding=settle_decoding(plugin.card, find_task(host, settings), settings),
     )
-    identity = dict(plugin.identify(model_settings))
-    dataset = dataset_plugin.open(data_roots(settings.data_roots), dataset_argument)
-    digest = dataset_digest(dataset, settings.split, progress)
+    canonical = without_credentials(plugin.card.name + (argument or ""))
+    return ReadyModel(name, canonical, plugin, wanted, dict(plugin.identify(wanted)))
+
+
+def ready_dataset(host: Host, name: str, settings: RunSettings) -> ReadyDataset:
+    """Look a dataset up and find its files.
+
+    Raises:
+        FgvrError: unknown, or not there; the message says where it looked.
+    """
+    plugin, argument = host.datasets.find(name)
+    dataset = plugin.open(data_roots(settings.data_roots), argument)
+    return ReadyDataset(name, plugin.card.name + (argument or ""), plugin, dataset)
+
+
+def assemble(
+    host: Host, model: ReadyModel, data: ReadyDataset, settings: RunSettings, progress: Progress = quiet
+) -> Assembly:
+    """Settle what the run of a model on a dataset is.
+
+    Mines the options where the dataset's own are mined and not there yet.
+
+    Raises:
+        FgvrError: whatever is absent or at odds, with what to type next.
+    """
+    task = find_task(host, settings)
+    digest = dataset_digest(data.dataset, settings.split, progress)
     option_set: OptionSet | None = None
     if task.needs_options:
+        mining = MiningSettings(device=settings.device, workers=settings.workers or 0)
         option_set = resolve(
-            dataset,
-            settings.split,
-            settings.options,
-            MiningSettings(device=settings.device, workers=settings.workers or 0),
-            dataset_digest=digest,
-            progress=progress,
+            data.dataset, settings.split, settings.options, mining, dataset_digest=digest, progress=progress
         )
     elif settings.options is not None:
         raise UsageError(f"task {task.name} asks without options, so --options {settings.options} has no use.")
-    book = _question_book(dataset, task, option_set, plugin.card, settings)
-    canonical_model = plugin.card.name + (argument or "")
-    canonical_dataset = dataset_plugin.card.name + (dataset_argument or "")
+    decoding = model.settings.decoding
     inputs: dict[str, Json] = {
-        "dataset": {"name": canonical_dataset, "split": settings.split, "digest": digest},
+        "dataset": {"name": data.name, "split": settings.split, "digest": digest},
         "subset": None,
         "options": None if option_set is None else _option_inputs(option_set),
         "protocol": settings.protocol,
         "task": task.name,
         "seed": settings.seed,
         "permutations": settings.permutations,
-        "model": {**identity, "name": without_credentials(canonical_model)},
+        "model": {**model.identity, "name": model.name},
         "decoding": {
             "name": decoding.name,
             "max_new_tokens": decoding.max_new_tokens,
@@ -129,18 +159,19 @@ def assemble(
         },
         "batch_plan": {"rule": RULE, "batch_size": settings.batch_size or "auto"},
     }
-    versions = library_versions(host.models.owner(plugin.card.name), host.datasets.owner(dataset_plugin.card.name))
     return Assembly(
-        without_credentials(canonical_model),
-        canonical_dataset,
-        plugin,
-        model_settings,
-        dataset,
-        book,
-        settings,
-        inputs,
-        versions,
-        (model_name, dataset_name),
+        model_name=model.name,
+        dataset_name=data.name,
+        plugin=model.plugin,
+        model_settings=model.settings,
+        dataset=data.dataset,
+        book=_question_book(data.dataset, task, option_set, model.plugin.card, settings),
+        settings=settings,
+        inputs=inputs,
+        versions=library_versions(
+            host.models.owner(model.plugin.card.name), host.datasets.owner(data.plugin.card.name)
+        ),
+        requested=(model.requested, data.requested),
     )
 
 

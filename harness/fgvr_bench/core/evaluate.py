@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from fgvr_bench.core.assembly import assemble
+from fgvr_bench.core.assembly import ReadyDataset, ReadyModel, assemble, ready_dataset, ready_model
 from fgvr_bench.core.host import Host, host
 from fgvr_bench.core.runner import execute
 from fgvr_bench.core.settings import RunSettings
@@ -17,6 +18,9 @@ from fgvr_bench.interfaces import RunResult
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+Ready = TypeVar("Ready", ReadyModel, ReadyDataset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,44 @@ def expand_datasets(plugins: Host, names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(expanded))
 
 
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """What of a request can run, and what cannot."""
+
+    pairs: tuple[tuple[ReadyModel, ReadyDataset], ...]
+    errors: tuple[FgvrError, ...]
+
+
+def look_up(plugins: Host, models: Sequence[str], datasets: Sequence[str], settings: RunSettings) -> Preflight:
+    """Look every model and dataset up; each that is not there costs an error of its own, not the others.
+
+    Raises:
+        UsageError: a name that does not exist, or a setting that cannot be.
+    """
+    names = expand_datasets(plugins, datasets)
+    if not models or not names:
+        raise UsageError("name at least one model and one dataset.", hint="See: fgvr-bench models, fgvr-bench datasets")
+    for name in models:
+        plugins.models.find(name)
+    for name in names:
+        plugins.datasets.find(name)
+    errors: dict[str, FgvrError] = {}
+
+    def kept(ready: Callable[[Host, str, RunSettings], Ready], names: Sequence[str]) -> list[Ready]:
+        found = []
+        for name in dict.fromkeys(names):
+            try:
+                found.append(ready(plugins, name, settings))
+            except UsageError:
+                raise
+            except FgvrError as error:
+                errors.setdefault(str(error), error)
+        return found
+
+    ready_models, ready_datasets = kept(ready_model, models), kept(ready_dataset, names)
+    return Preflight(tuple(itertools.product(ready_models, ready_datasets)), tuple(errors.values()))
+
+
 def evaluate_all(
     plugins: Host, models: Sequence[str], datasets: Sequence[str], settings: RunSettings, watcher: Watcher
 ) -> Evaluation:
@@ -92,24 +134,17 @@ def evaluate_all(
         Stopped: at the user's request.
         UsageError: a name that does not exist, before anything runs.
     """
-    names = expand_datasets(plugins, datasets)
-    if not models or not names:
-        raise UsageError("name at least one model and one dataset.", hint="See: fgvr-bench models, fgvr-bench datasets")
-    for model in models:
-        plugins.models.find(model)
-    for dataset in names:
-        plugins.datasets.find(dataset)
+    found = look_up(plugins, models, datasets, settings)
     results: list[RunResult] = []
-    errors: dict[str, FgvrError] = {}
-    for model in dict.fromkeys(models):
-        for dataset in names:
-            try:
-                assembly = assemble(plugins, model, dataset, settings, watcher.progress)
-                results.append(execute(plugins, assembly, watcher))
-            except Stopped:
-                raise
-            except FgvrError as error:
-                errors.setdefault(str(error), error)
+    errors = {str(error): error for error in found.errors}
+    for model, dataset in found.pairs:
+        try:
+            assembly = assemble(plugins, model, dataset, settings, watcher.progress)
+            results.append(execute(plugins, assembly, watcher))
+        except Stopped:
+            raise
+        except FgvrError as error:
+            errors.setdefault(str(error), error)
     return Evaluation(tuple(results), tuple(errors.values()))
 
 

@@ -128,35 +128,67 @@ def to_markdown(tables: Sequence[Table]) -> str:
     return "\n".join(_markdown_table(table) for table in tables)
 
 
+def to_text(tables: Sequence[Table]) -> str:
+    """Return the tables as a terminal shows them."""
+    from tabulate import tabulate
+
+    if not tables:
+        return "No complete run yet.\n"
+    pieces = []
+    for table in tables:
+        heads, rows, caption = _grid(table)
+        shown = [[_plain(cell) for cell in row] for row in [[head.replace("<br>", "\n") for head in heads], *rows]]
+        body = tabulate(
+            shown[1:], headers=shown[0], disable_numparse=True, colalign=("left", *["right"] * (len(heads) - 1))
+        )
+        pieces.append(
+            f"{table.task}, protocol {table.protocol}: accuracy in %\n\n{body}\n\n" + "\n".join(caption) + "\n"
+        )
+    return "\n".join(pieces)
+
+
+def _plain(text: str) -> str:
+    """Return text without what would move a terminal's cursor."""
+    return "".join(char if char.isprintable() or char == "\n" else " " for char in text)
+
+
 def _markdown_table(table: Table) -> str:
-    average = len(table.columns) > 1
-    heads = ["model", *[_head(column, table) for column in table.columns], *(["mean"] if average else [])]
+    heads, rows, caption = _grid(table)
     lines = [
         f"**{_markdown(table.task)}**, protocol {_markdown(table.protocol)}: accuracy in %",
         "",
-        "| " + " | ".join(heads) + " |",
+        "| " + " | ".join("<br>".join(map(_markdown, head.split("<br>"))) for head in heads) + " |",
         "|" + "|".join([":--", *["--:"] * (len(heads) - 1)]) + "|",
+        *("| " + " | ".join(map(_markdown, row)) + " |" for row in rows),
     ]
+    return "\n".join([*lines, "", "<sub>" + " ".join(map(_markdown, caption)) + "</sub>", ""])
+
+
+def _grid(table: Table) -> tuple[list[str], list[list[str]], list[str]]:
+    """Return heads (lines parted by ``<br>``), rows and caption, as plain text."""
+    average = len(table.columns) > 1
+    heads = ["model", *[_head(column, table) for column in table.columns], *(["mean"] if average else [])]
+    rows = []
     for label, cells in table.rows:
         figures = [_percent(accuracy(cells[column])) if column in cells else "" for column in table.columns]
         mean = _percent(_mean(cells)) if len(cells) == len(table.columns) else ""
-        lines.append("| " + " | ".join([_markdown(label), *figures, *([mean] if average else [])]) + " |")
-    return "\n".join([*lines, "", *_caption(table), ""])
+        rows.append([label, *figures, *([mean] if average else [])])
+    return heads, rows, _caption(table)
 
 
 def _head(column: Column, table: Table) -> str:
     counts = sorted({cells[column].questions for _, cells in table.rows if column in cells})
-    shown = _markdown(column.dataset) if column.split == "test" else f"{_markdown(column.dataset)} {column.split}"
+    shown = column.dataset if column.split == "test" else f"{column.dataset} {column.split}"
     twins = [other for other in table.columns if (other.dataset, other.split) == (column.dataset, column.split)]
     if len(twins) > 1:
-        shown += f"<br>{_markdown(column.miner)} {column.options[:6]}"
+        shown += f"<br>{column.miner} {column.options[:6]}"
     return f"{shown}<br>n = {', '.join(f'{count:,}' for count in counts)}"
 
 
 def _caption(table: Table) -> list[str]:
     """Say what the columns were asked with, and every failed or unparsed answer."""
     lines = [
-        f"{_markdown(column.dataset)}: options {_markdown(column.miner)}"
+        f"{column.dataset}: options {column.miner}"
         + (f" ({column.options[:12]})" if column.options != "none" else "")
         + f", images {column.images[:12]}, seed {column.seed}"
         + (f", {column.permutations} orders a question" if column.permutations > 1 else "")
@@ -172,8 +204,8 @@ def _caption(table: Table) -> list[str]:
                 [f"{_percent(unparsed)} % unparsed"] if unparsed else []
             )
             if notes:
-                lines.append(f"{_markdown(label)} on {_markdown(column.dataset)}: {', '.join(notes)}.")
-    return ["<sub>" + " ".join(lines) + "</sub>"]
+                lines.append(f"{label} on {column.dataset}: {', '.join(notes)}.")
+    return lines
 
 
 def to_csv(tables: Sequence[Table]) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from fgvr_bench.core.assembly import assemble
-from fgvr_bench.core.evaluate import expand_datasets
+from fgvr_bench.core.assembly import Assembly, assemble
+from fgvr_bench.core.evaluate import look_up
 from fgvr_bench.core.host import Host
 from fgvr_bench.core.names import slug
 from fgvr_bench.core.parts import StoredAnswers
@@ -43,20 +43,19 @@ def look_ahead(
     plugins: Host, models: Sequence[str], datasets: Sequence[str], settings: RunSettings, progress: Progress
 ) -> tuple[list[Outlook], list[FgvrError]]:
     """Say for each model and dataset what a run would do; errors are collected, as a run would meet them."""
+    found = look_up(plugins, models, datasets, settings)
     rows: list[Outlook] = []
-    errors: dict[str, FgvrError] = {}
-    for model in dict.fromkeys(models):
-        for dataset in expand_datasets(plugins, datasets):
-            try:
-                rows.append(_outlook(plugins, model, dataset, settings, progress))
-            except FgvrError as error:
-                errors.setdefault(str(error), error)
+    errors = {str(error): error for error in found.errors}
+    for model, dataset in found.pairs:
+        try:
+            rows.append(_outlook(assemble(plugins, model, dataset, settings, progress)))
+        except FgvrError as error:
+            errors.setdefault(str(error), error)
     return rows, list(errors.values())
 
 
-def _outlook(plugins: Host, model: str, dataset: str, settings: RunSettings, progress: Progress) -> Outlook:
-    assembly = assemble(plugins, model, dataset, settings, progress)
-    book = assembly.book
+def _outlook(assembly: Assembly) -> Outlook:
+    book, settings = assembly.book, assembly.settings
     questions = min(settings.limit or len(book), len(book))
     answered = 0 if settings.fresh else _answered(assembly.folder, len(book))
     options = assembly.inputs["options"]

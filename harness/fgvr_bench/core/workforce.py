@@ -174,10 +174,11 @@ def _child(connection: Connection, stop: Any, order: _Order) -> None:
 
 
 def _take_up(order: _Order) -> OneProcess:
-    from fgvr_bench.core.assembly import assemble
+    from fgvr_bench.core.assembly import assemble, ready_dataset, ready_model
     from fgvr_bench.core.host import host
 
-    assembly = assemble(host(), order.model, order.dataset, order.settings)
+    model = ready_model(host(), order.model, order.settings)
+    assembly = assemble(host(), model, ready_dataset(host(), order.dataset, order.settings), order.settings)
     if assembly.run_id != order.run_id:
         raise FgvrError(
             f"process {order.rank} sees another run ({assembly.run_id}) than its parent ({order.run_id}).",
