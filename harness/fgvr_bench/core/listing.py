@@ -60,11 +60,13 @@ class FileRow:
     folder: str
     """Its folder, relative to the listing's root, with forward slashes; empty for the root itself."""
     name: str
-    """Its base name, spelt as on disk."""
+    """Its base name, spelt as annotated: the example's key, the same in every layout."""
     label: str
     where: str = ""
     """What names it, for messages: annotation file and line."""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    spelt: str = ""
+    """Its base name on disk, where that is another (``.JPG`` for ``.jpg``)."""
 
     @property
     def path(self) -> str:
@@ -90,6 +92,7 @@ class FileListing(Sequence[Example]):
         "_ordinals",
         "_prefix",
         "_root",
+        "_spelt",
         "_split",
     )
 
@@ -124,6 +127,7 @@ class FileListing(Sequence[Example]):
         self._folder = array("H" if len(folders) < 2**16 else "I", (folders[row.folder] for _, row in ordered))
         self._label = array("H" if len(numbers) < 2**16 else "I", (numbers[row.label] for _, row in ordered))
         self._ordinals = repeats
+        self._spelt = {place: row.spelt for place, (_, row) in enumerate(ordered) if row.spelt not in ("", row.name)}
         columns = ordered[0][1].metadata if ordered else {}
         self._columns = {name: Texts(row.metadata[name] for _, row in ordered) for name in columns}
 
@@ -144,7 +148,9 @@ class FileListing(Sequence[Example]):
 
     def path(self, index: int) -> str:
         """Return the image file of the example at `index` without building it."""
-        folder, name = self._folders[self._folder[index]], self._names[index]
+        folder = self._folders[self._folder[index]]
+        name = self._spelt.get(index % len(self)) if self._spelt else None
+        name = name or self._names[index]
         return os.path.join(self._root, folder, name) if folder else os.path.join(self._root, name)
 
     def find(self, example_id: str) -> int | None:

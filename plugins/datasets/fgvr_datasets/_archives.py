@@ -153,6 +153,7 @@ class ArchiveDataset(Dataset):
             places = index.get(_name_key(entry.path), [])
             wanted = os.path.dirname(entry.path)
             exact = [place for place in places if place[0] == wanted] or places
+            exact = [place for place in exact if place[1] == os.path.basename(entry.path)] or exact
             if len(exact) > 1:
                 first, second = (f"{folder}/{place}/{name}".replace("//", "/") for place, name in exact[:2])
                 raise DataInvalid(f"{entry.where} names {entry.path}, which could be {first} or {second}.")
@@ -161,7 +162,7 @@ class ArchiveDataset(Dataset):
                 continue
             below, name = exact[0]
             whole = "/".join(part for part in (folder, below) if part)
-            yield FileRow(whole, name, entry.label, entry.where, dict(entry.metadata))
+            yield FileRow(whole, os.path.basename(entry.path), entry.label, entry.where, dict(entry.metadata), name)
         if absent:
             raise DataInvalid(
                 f"{absent[0].where} names the image {absent[0].path}, which is not below {self.root / folder} "

@@ -62,23 +62,27 @@ class Dogs(ArchiveDataset):
         path = self.files[0].with_name(LISTS[split])
         if not path.is_file():
             raise DataNotFound(f"{self.card.name} {split} needs {path}, which is not there.")
-        for number, image in enumerate(_file_list(path), 1):
-            folder, _, name = str(image).rpartition("/")
+        for number, image in enumerate(self._file_list(path), 1):
+            folder, _, name = image.rpartition("/")
             number_of_breed, _, breed = folder.rpartition("/")[2].partition("-")
             where = f"{path}, entry {number}"
             if not breed or not name or not number_of_breed.startswith("n"):
-                raise DataInvalid(f"{where} is {str(image)!r}; expected nNNNNNNNN-breed/image.jpg.")
+                raise DataInvalid(f"{where} is {image!r}; expected nNNNNNNNN-breed/image.jpg.")
             yield Entry(f"{number_of_breed}-{breed}/{name}", breed, where)
+
+    def _file_list(self, path: Path) -> tuple[str, ...]:
+        if path not in self._lists:
+            (files,) = read_mat(path, "file_list")
+            self._lists[path] = tuple(str(file) for file in files)
+        return self._lists[path]
+
+    @functools.cached_property
+    def _lists(self) -> dict[Path, tuple[str, ...]]:
+        return {}
 
     def display(self, label: str) -> str:
         """Return the breed with spaces and a capital."""
         return label[:1].upper() + label[1:].replace("_", " ")
-
-
-@functools.lru_cache(maxsize=4)
-def _file_list(path: Path) -> tuple[str, ...]:
-    (files,) = read_mat(path, "file_list")
-    return tuple(str(file) for file in files)
 
 
 class DogsPlugin(ArchivePlugin):

@@ -1,0 +1,287 @@
+"""Option sets that others published, in the JSON of FOCI-Benchmark: import, export byte for byte, and fetch.
+
+Such a file maps a label to a list of ``{"image", "options", "groundtruth"}``.  Its images are matched to a
+dataset's examples by base name, whatever the layout.  An image that it lists twice becomes two questions; the
+second one's id ends with ``~2``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fgvr_bench.core.fetch import Offline, download, hash_file
+from fgvr_bench.core.files import atomic_writer
+from fgvr_bench.core.listing import ORDINAL, example_ids, select
+from fgvr_bench.core.locks import lock
+from fgvr_bench.core.names import slug
+from fgvr_bench.core.option_files import OptionSet, iter_options, read_header, write_options
+from fgvr_bench.core.paths import cache_folder
+from fgvr_bench.core.progress import Progress, quiet
+from fgvr_bench.errors import FgvrError, OptionsInvalid
+from fgvr_bench.types import Example, Options
+
+if TYPE_CHECKING:
+    from fgvr_bench.interfaces import Dataset, DatasetCard, PublishedOptions
+
+MINER = "published"
+FOREIGN = "imported"
+"""Miner of a set that was imported but is not the one that the dataset's card pins."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One question of a published file."""
+
+    label: str
+    image: str
+    options: tuple[str, ...]
+    example_id: str = ""
+
+
+def published_set(dataset: Dataset, split: str, progress: Progress = quiet) -> Path:
+    """Return the dataset's published option set, fetched and converted once.
+
+    Raises:
+        OptionsInvalid: there is none, or it cannot be had; says what to type.
+    """
+    source = _source(dataset.card, split)
+    path = set_path(dataset.card, source)
+    if _is_from(path, source.sha256):
+        return path
+    try:
+        raw = fetch_published(dataset.card, split, progress)
+    except Offline as error:
+        name = dataset.card.name
+        raise OptionsInvalid(
+            f"the published option set of {name} is not on this machine. {error.message}",
+            hint=f"With a network: fgvr-bench options fetch {name}. With the file {os.path.basename(source.url)}: "
+            f"fgvr-bench options import --dataset {name} FILE. To mine options here instead: --options clip.",
+        ) from error
+    with lock(path.with_suffix(".lock"), f"converting options of {dataset.card.name}"):
+        if not _is_from(path, source.sha256):
+            import_options(raw, dataset, split, path)
+    return path
+
+
+def set_path(card: DatasetCard, source: PublishedOptions) -> Path:
+    """Return where the converted set is kept."""
+    return cache_folder() / "options" / slug(card.name) / f"{slug(source.split)}-published-{source.sha256[:12]}.jsonl"
+
+
+def fetch_published(card: DatasetCard, split: str = "test", progress: Progress = quiet) -> Path:
+    """Download the published JSON file of a dataset into the cache, unless it is there, and return its path.
+
+    Raises:
+        OptionsInvalid: the dataset has no published set for this split.
+        Offline: the network is off, or the server does not answer.
+        DataInvalid: what came is not the published file.
+    """
+    source = _source(card, split)
+    path = cache_folder() / "published" / os.path.basename(source.url)
+    if not (path.is_file() and hash_file(path) == source.sha256):
+        download(source.url, f"sha256:{source.sha256}", path, progress=progress)
+    return path
+
+
+def examples_of(option_set: OptionSet, examples: Sequence[Example]) -> Sequence[Example]:
+    """Return the examples that a set asks about, in the order of their ids.
+
+    For a mined set these are all of the split.  A published one may ask about an image twice and leave out
+    another (dog-120 does).
+
+    Raises:
+        OptionsInvalid: the set asks about an image that the dataset does not hold.
+    """
+    if option_set.header.get("miner") not in (MINER, FOREIGN):
+        return examples
+    return select(examples, [row.example_id for row in iter_options(option_set.path)])
+
+
+def import_options(file: Path, dataset: Dataset, split: str, destination: Path) -> OptionSet:
+    """Convert a published JSON file to an option set for `dataset`, and return it.
+
+    Raises:
+        OptionsInvalid: no such file, or one that does not fit the dataset; names label and place.
+    """
+    raw = _read(file)
+    sha256 = hashlib.sha256(raw).hexdigest()
+    rows = _matched(file, _rows(file, raw), dataset, split)
+    order = sorted(range(len(rows)), key=lambda place: rows[place].example_id)
+    published = dataset.card.published
+    known = published is not None and published.sha256 == sha256 and published.split == split
+    counts = Counter(len(row.options) for row in rows)
+    header: dict[str, Any] = {
+        "dataset": dataset.card.name,
+        "split": split,
+        "miner": MINER if known else FOREIGN,
+        "k": max(counts, default=0),
+        "seed": None,
+        "labels": list(dataset.labels()),
+        "miner_inputs": {"source_sha256": sha256},
+        "source": _recipe(file, raw, sha256, rows, order),
+    }
+    if known and published is not None:
+        header["miner_inputs"] |= {"model": published.model, "weights": published.weights}
+        header["source"]["url"] = published.url
+    return write_options(destination, header, (Options(rows[place].example_id, rows[place].options) for place in order))
+
+
+def export_options(path: Path) -> bytes:
+    """Return an imported set as the JSON file that it came from, byte for byte.
+
+    Raises:
+        OptionsInvalid: the set was not imported, or was made so that the bytes cannot be given back.
+    """
+    header = read_header(path)
+    source = header.get("source")
+    if not isinstance(source, Mapping):
+        raise OptionsInvalid(
+            f"{path} was mined here, not imported, so there is no file of others to give back.",
+            hint="An option set is itself a JSON Lines file that anyone may read.",
+        )
+    raw = _render(list(iter_options(path)), source)
+    if hashlib.sha256(raw).hexdigest() != source["sha256"]:
+        raise OptionsInvalid(f"the bytes of {source['name']} cannot be given back from {path}.")
+    return raw
+
+
+def write_export(path: Path, destination: Path) -> None:
+    """Write `export_options` of a set to a file."""
+    raw = export_options(path)
+    with atomic_writer(destination) as file:
+        file.write(raw)
+
+
+def _source(card: DatasetCard, split: str) -> PublishedOptions:
+    if card.published is None or card.published.split != split:
+        raise OptionsInvalid(
+            f"nobody has published an option set for {card.name} {split}.", hint="Mine one: --options clip"
+        )
+    return card.published
+
+
+def _is_from(path: Path, sha256: str) -> bool:
+    try:
+        header = read_header(path)
+        return header.get("source", {}).get("sha256") == sha256 and len(OptionSet.load(path)) > 0
+    except FgvrError:
+        return False
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise OptionsInvalid(f"{file} cannot be read: {error.strerror or error}.") from error
+
+
+def _rows(file: Path, raw: bytes) -> list[_Row]:
+    try:
+        content = json.loads(raw)
+    except ValueError as error:
+        raise OptionsInvalid(f"{file} is no JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise OptionsInvalid(f"{file} is no mapping of labels to questions.")
+    rows: list[_Row] = []
+    for label, questions in content.items():
+        for place, question in enumerate(questions if isinstance(questions, list) else [questions], 1):
+            try:
+                image, options, truth = question["image"], tuple(question["options"]), question["groundtruth"]
+            except (KeyError, TypeError) as error:
+                raise OptionsInvalid(
+                    f"{file}: question {place} of {label!r} has no image, options or groundtruth."
+                ) from error
+            if truth != label or not options or options[0] != label or len(set(options)) != len(options):
+                raise OptionsInvalid(
+                    f"{file}: question {place} of {label!r} ({image}) has the truth {truth!r} and the options "
+                    f"{list(options)}; {label!r} has to be the truth and the first of them."
+                )
+            rows.append(_Row(label, str(image), options))
+    if not rows:
+        raise OptionsInvalid(f"{file} holds no questions.")
+    return rows
+
+
+def _base(image: str) -> str:
+    return unicodedata.normalize("NFC", os.path.splitext(os.path.basename(image))[0])
+
+
+def _matched(file: Path, rows: list[_Row], dataset: Dataset, split: str) -> list[_Row]:
+    """Give each row the id of its example; repetitions get ordinals."""
+    examples = dataset.examples(split)
+    places: dict[str, int] = {}
+    twice: set[str] = set()
+    for place, example_id in enumerate(example_ids(examples)):
+        if not ORDINAL.fullmatch(example_id):
+            name = _base(example_id)
+            twice.update({name} & places.keys())
+            places[name] = place
+    labels = set(dataset.labels())
+    asked: Counter[str] = Counter()
+    matched: list[_Row] = []
+    for row in rows:
+        name = _base(row.image)
+        if name not in places or name in twice:
+            what = "more than one" if name in twice else "no"
+            raise OptionsInvalid(f"{file}: {dataset.card.name} {split} has {what} image called {row.image}.")
+        example = examples[places[name]]
+        unknown = [option for option in row.options if option not in labels]
+        if unknown:
+            raise OptionsInvalid(f"{file}: {row.image} is offered {unknown[0]!r}, no label of {dataset.card.name}.")
+        if example.label != row.label:
+            raise OptionsInvalid(
+                f"{file}: {row.image} is {row.label!r} there and {example.label!r} in {dataset.card.name}."
+            )
+        asked[name] += 1
+        ordinal = f"~{asked[name]}" if asked[name] > 1 else ""
+        matched.append(_Row(row.label, row.image, row.options, example.example_id + ordinal))
+    return matched
+
+
+def _recipe(file: Path, raw: bytes, sha256: str, rows: Sequence[_Row], order: Sequence[int]) -> dict[str, Any]:
+    """Return what brings the sorted rows back to the file: order of rows, folders and suffixes of images."""
+    place_of = {original: place for place, original in enumerate(order)}
+    folders: dict[str, str] = {}
+    for row in rows:
+        folders.setdefault(row.label, os.path.dirname(row.image))
+    recipe: dict[str, Any] = {
+        "name": file.name,
+        "sha256": sha256,
+        "order": [place_of[original] for original in range(len(rows))],
+        "folders": folders if len(set(folders.values())) > 1 else next(iter(folders.values())),
+        "ascii": True,
+    }
+    converted = [Options(rows[place].example_id, rows[place].options) for place in order]
+    if _render(converted, recipe) != raw:
+        recipe["ascii"] = raw.isascii()
+        recipe["images"] = [row.image for row in rows]
+    return recipe
+
+
+def _render(rows: Sequence[Options], recipe: Mapping[str, Any]) -> bytes:
+    content: dict[str, list[dict[str, Any]]] = {}
+    for row, image in zip((rows[place] for place in recipe["order"]), _images(rows, recipe), strict=True):
+        question = {"image": image, "options": list(row.choices), "groundtruth": row.truth}
+        content.setdefault(row.truth, []).append(question)
+    return json.dumps(content, ensure_ascii=recipe["ascii"]).encode()
+
+
+def _images(rows: Sequence[Options], recipe: Mapping[str, Any]) -> Iterator[str]:
+    if "images" in recipe:
+        yield from recipe["images"]
+        return
+    folders = recipe["folders"]
+    for place in recipe["order"]:
+        row = rows[place]
+        repeated = ORDINAL.fullmatch(row.example_id)
+        name = os.path.basename(repeated[1] if repeated else row.example_id)
+        folder = folders if isinstance(folders, str) else folders[row.truth]
+        yield f"{folder}/{name}" if folder else name
