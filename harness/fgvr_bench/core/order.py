@@ -122,5 +122,5 @@ def plan_batches(examples: Sequence[Example], permutations: int, seed: int, batc
 
     order: NDArray[np.int32] = stratified_order(examples, seed)
     if permutations > 1:
-        order = (order[:, None] * np.int32(permutations) + np.arange(permutations, dtype=np.int32)).reshape(-1)
+        order = np.add.outer(order * permutations, np.arange(permutations)).ravel().astype(np.int32)
     return BatchPlan(np.ascontiguousarray(order, dtype=np.int32), batch_size)
