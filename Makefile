@@ -36,6 +36,10 @@ format: venv
 test-wheel: venv
 	OMP_NUM_THREADS=1 $(PY) scripts/overlay.py build/overlay -m pytest -q -n auto --maxprocesses 4 tests
 
+# Tables of models and datasets and the help of every command, from the code itself.
+docs: venv
+	$(PY) scripts/generate_docs.py
+
 venv:
 	@python=$$(scripts/find-python) && "$$python" scripts/bootstrap.py
 
