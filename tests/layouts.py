@@ -186,6 +186,7 @@ def lay_out(
     drawing: Drawing | None = draw,
     splits: Sequence[str] = ("test", "train"),
     own_folder: bool = True,
+    pictures: Path | None = None,
 ) -> Path:
     """Write a dataset below `root` and return its folder.
 
@@ -196,6 +197,7 @@ def lay_out(
         drawing: makes a picture of (number, label); None links all files to one picture, which is quick.
         splits: whose pictures and annotations are written (the layouts of loader and cache have test alone).
         own_folder: write into the archive's or the key's folder below `root`, or into `root` itself.
+        pictures: a folder that holds the pictures already; it is linked to in place of writing them.
     """
     splits = splits if layout == "official" else ("test",)
     folder = root / (ARCHIVE[plan.key] if layout == "official" else plan.key) if own_folder else root
@@ -210,6 +212,10 @@ def lay_out(
     }[plan.key]
     image_folders = write(plan, folder, layout, splits)
     for split, images in image_folders.items():
+        if pictures is not None:
+            (folder / images).parent.mkdir(parents=True, exist_ok=True)
+            (folder / images).symlink_to(pictures)
+            continue
         _pictures_into(folder / images, getattr(plan, split), drawing, 0 if split == "test" else 100_000)
     return folder
 

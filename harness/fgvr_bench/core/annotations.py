@@ -71,7 +71,7 @@ def read_mat(path: Path, *variables: str) -> list[Any]:
 
     data = _bytes_of(path)
     try:
-        found = loadmat(io.BytesIO(data), squeeze_me=True, variable_names=list(variables))
+        found = loadmat(io.BytesIO(data), squeeze_me=True)  # all of it: a cut in any variable is a damaged file
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataInvalid(
