@@ -94,9 +94,10 @@ def _acquire(path: Path, mine: str, timeout: float | None, waiting: Callable[[st
 def _create(path: Path, content: str) -> bool:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-    except FileExistsError:
-        return False
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        except FileExistsError:
+            return False
     except OSError as error:
         raise FgvrError(
             f"cannot lock {path}: {error.strerror or error}.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +112,8 @@ def find_or_build(
     miner = host().miners[miner_name]
     settings = settings or MiningSettings()
     _check_request(dataset, split, settings)
-    header = _header(dataset, split, miner, settings, dataset_digest or digest_of(dataset, split, progress))
+    settings = replace(settings, dataset_digest=dataset_digest or digest_of(dataset, split, progress))
+    header = _header(dataset, split, miner, settings)
     name = f"{slug(split)}-{slug(miner.name)}-k{settings.k}-{digest(_inputs(header))[:12]}.jsonl"
     path = (folder or options_folder(dataset.card.name)) / name
     if (stored := _stored(path, header)) is not None:
@@ -138,13 +140,11 @@ def _check_request(dataset: Dataset, split: str, settings: MiningSettings) -> No
         raise DataInvalid(f"{dataset.card.name} has no examples in split {split}.")
 
 
-def _header(
-    dataset: Dataset, split: str, miner: OptionMiner, settings: MiningSettings, dataset_digest: str
-) -> dict[str, Any]:
+def _header(dataset: Dataset, split: str, miner: OptionMiner, settings: MiningSettings) -> dict[str, Any]:
     return {
         "dataset": dataset.card.name,
         "split": split,
-        "dataset_digest": dataset_digest,
+        "dataset_digest": settings.dataset_digest,
         "miner": miner.name,
         "k": settings.k,
         "seed": settings.seed if miner.seeded else None,

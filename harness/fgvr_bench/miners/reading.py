@@ -1,0 +1,109 @@
+"""Images on their way to an encoder: read, decoded and preprocessed ahead of it, in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fgvr_bench.core.images import ImageInvalid, decode_image
+from fgvr_bench.errors import FgvrError
+from fgvr_bench.types import Example
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(slots=True)
+class ImageBatch:
+    """Some images as an encoder takes them."""
+
+    indices: list[int]
+    """Positions of the examples, the unreadable ones included."""
+    pixels: torch.Tensor | None
+    """Shape (readable images, 3, height, width); None where none can be read."""
+    unreadable: dict[int, str]
+    """By position: why."""
+
+
+class ImageBatches:
+    """Makes batches by number; what torch's data loader indexes in its workers."""
+
+    def __init__(self, examples: Sequence[Example], indices: Sequence[int], size: int, preprocess: Any) -> None:
+        self._examples, self._indices, self._size, self._preprocess = examples, indices, size, preprocess
+
+    def __len__(self) -> int:
+        return -(-len(self._indices) // self._size)
+
+    def __getitem__(self, number: int) -> ImageBatch:
+        import torch
+
+        indices = list(self._indices[number * self._size : (number + 1) * self._size])
+        tensors, unreadable = [], {}
+        for index in indices:
+            try:
+                tensors.append(self._preprocess(decode_image(self._examples[index].image.read())))
+            except ImageInvalid as error:
+                unreadable[index] = str(error)
+            except OSError as error:
+                unreadable[index] = error.strerror or str(error)
+        return ImageBatch(indices, torch.stack(tensors) if tensors else None, unreadable)
+
+
+def read_images(
+    examples: Sequence[Example],
+    indices: Sequence[int],
+    size: int,
+    preprocess: Callable[[Any], Any],
+    workers: int | None,
+    pin_memory: bool = False,
+) -> Iterator[ImageBatch]:
+    """Yield batches of `size` preprocessed images in the order of `indices`.
+
+    Args:
+        examples: where the images are.
+        indices: which of them.
+        size: images in a batch.
+        preprocess: RGB image to tensor; picklable.
+        workers: processes that read ahead; None is one a core (at most 16), 0 reads here.
+        pin_memory: whether tensors go to a GPU.
+
+    Raises:
+        FgvrError: a worker process was killed from outside.
+    """
+    batches = ImageBatches(examples, indices, size, preprocess)
+    if workers is None:
+        workers = 0 if len(batches) < 3 else min(16, cores())
+    if workers == 0:
+        yield from (batches[number] for number in range(len(batches)))
+        return
+    from torch.utils.data import DataLoader
+
+    loader: DataLoader[ImageBatch] = DataLoader(
+        batches,  # type: ignore[arg-type]  # a map-style source by protocol
+        batch_size=None,
+        num_workers=min(workers, len(batches)),
+        prefetch_factor=2,
+        pin_memory=pin_memory,
+        worker_init_fn=_start_worker,
+    )
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise FgvrError(
+            "a process that reads images ahead was killed, most often for want of memory.",
+            hint="Type the same command again with --workers 0: it goes on with what is on disk.",
+        ) from error
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _start_worker(_: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the work and keeps what is done
