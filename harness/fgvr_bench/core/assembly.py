@@ -13,6 +13,7 @@ from fgvr_bench.core.options import resolve
 from fgvr_bench.core.order import RULE
 from fgvr_bench.core.paths import data_roots
 from fgvr_bench.core.progress import Progress, quiet
+from fgvr_bench.core.published import examples_of
 from fgvr_bench.core.questions import QuestionBook
 from fgvr_bench.core.run_folder import RunFolder, run_id, without_credentials
 from fgvr_bench.core.settings import RunSettings
@@ -236,5 +237,6 @@ def _question_book(
         raise UsageError(f"{dataset.card.name} has no examples in split {settings.split}.")
     options: Sequence[Any] | None = None
     if option_set is not None:
+        examples = examples_of(option_set, examples)
         options = option_set.for_examples(examples)
     return QuestionBook(task, context, examples, options, settings.permutations)
