@@ -99,7 +99,7 @@ def load(plugin: HuggingFacePlugin, plan: Plan, decoding: Decoding) -> Model:
             plugin.adapt(model)
         make_greedy(model)
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    preparer = HuggingFacePreparer(processor, template, plan.dtype, ranks, context)
+    preparer = HuggingFacePreparer(processor, template, plan.dtype, ranks, context, plugin.process)
     return HuggingFaceModel(model, preparer, decoding, plan, _end_tokens(plugin, model, processor.tokenizer))
 
 

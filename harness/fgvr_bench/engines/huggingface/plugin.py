@@ -50,9 +50,13 @@ class HuggingFacePlugin(ModelPlugin):
     """The text around the question (``{}``) for checkpoints that carry no chat template; with the processor's
     image placeholder where the processor does not put it in itself."""
     image_settings: Mapping[str, Json] = field(default_factory=dict)
-    """Settings of the image processor that differ from the checkpoint's; each can be given as ``--model-arg``."""
+    """Settings of the image processor that differ from the checkpoint's; each can be given as ``--model-arg``, also
+    those that stand here as None, which leaves them to the checkpoint."""
     end_tokens: tuple[str, ...] = ()
     """Tokens that end an answer beside those of the checkpoint's generation settings."""
+    process: Callable[[Any, str, Any], dict[str, Any]] | None = None
+    """Calls the processor (``process(processor, text, image)``), for families whose processor is called in its own
+    way; a function of a module."""
     adapt: Callable[[Any], None] | None = None
     """Changes the loaded model in place, for example its position ids."""
     adaptation: str | None = None
@@ -70,6 +74,7 @@ class HuggingFacePlugin(ModelPlugin):
         refuse_unknown(args, known, self.card.name)
         checkpoint = self._checkpoint(settings)
         device = resolve_device(settings.device)
+        image_settings = {key: read_arg(args, key, json_value, value) for key, value in self.image_settings.items()}
         return Plan(
             checkpoint=checkpoint,
             processor=find_checkpoint(args["processor"]) if "processor" in args else checkpoint,
@@ -78,7 +83,7 @@ class HuggingFacePlugin(ModelPlugin):
             attention=_choice(args, "attention", ATTENTIONS),
             image_backend=_choice(args, "image_backend", IMAGE_BACKENDS),
             template=_template_text(args["template"]) if "template" in args else None,
-            image_settings={key: read_arg(args, key, json_value, value) for key, value in self.image_settings.items()},
+            image_settings={key: value for key, value in image_settings.items() if value is not None},
             trust_remote_code=settings.trust_remote_code,
             spread=read_arg(args, "spread", yes_or_no, False),
         )

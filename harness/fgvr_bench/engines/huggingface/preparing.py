@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fgvr_bench.engines.devices import torch_dtype
@@ -19,6 +20,17 @@ ANSWERS = "answer_tokens"
 """Key of a batch beside the model's inputs: for each row the tokens to rank."""
 
 
+Process = Callable[[Any, str, "Image"], dict[str, Any]]
+"""``process(processor, text, image)``: the model's inputs; a function of a module, so that it can be pickled."""
+
+
+def call_processor(processor: Any, text: str, image: Image) -> dict[str, Any]:
+    """Call a processor as most want to be called; a text that begins with the token for it gets no second one."""
+    begins = processor.tokenizer.bos_token
+    special = not (begins and text.startswith(begins))
+    return dict(processor(text=[text], images=[image], return_tensors="pt", add_special_tokens=special))
+
+
 class HuggingFacePreparer(Preparer):
     """Chat template and processor for one prompt; padding for a batch.
 
@@ -33,6 +45,7 @@ class HuggingFacePreparer(Preparer):
         dtype: str = "float32",
         ranks: bool = False,
         longest: int | None = None,
+        process: Process | None = None,
     ) -> None:
         """Make a preparer.
 
@@ -42,11 +55,13 @@ class HuggingFacePreparer(Preparer):
             dtype: the model's precision, which pixels are converted to.
             ranks: whether answers are ranked by one prefill, so that their tokens have to be found.
             longest: how many tokens the model takes, answer included; None where unknown.
+            process: calls the processor, for families whose processor is called in its own way.
         """
         self.template = template
         self.dtype = dtype
         self.ranks = ranks
         self.longest = longest
+        self._process = process or call_processor
         self._carried = Carried(processor)
         self._placeholder = image_placeholder(processor)
         tokenizer = processor.tokenizer
@@ -77,15 +92,8 @@ class HuggingFacePreparer(Preparer):
         import torch
 
         text = self.text(prompt)
-        begins = self.processor.tokenizer.bos_token
-        inputs = dict(
-            self.processor(
-                text=[text],
-                images=[image],
-                return_tensors="pt",
-                add_special_tokens=not (begins and text.startswith(begins)),
-            )
-        )
+        inputs = self._process(self.processor, text, image)
+        inputs.pop("labels", None)  # targets for training, which some processors add unasked
         if self.ranks:
             shared, firsts = self.answer_tokens.find(text, prompt.letters or prompt.choices)
             inputs = _extended(inputs, shared)
@@ -100,24 +108,24 @@ class HuggingFacePreparer(Preparer):
         }
 
     def batch(self, items: list[dict[str, Any]]) -> dict[str, Any]:
-        """Join items: texts are padded on the left, images at their far sides, both with what the model masks."""
+        """Join items: prompts are padded on the left, all else at its far sides, both with what the model masks."""
         joined: dict[str, Any] = {ANSWERS: [item[ANSWERS] for item in items]} if self.ranks else {}
         for key in items[0]:
             if key == ANSWERS:
                 continue
             values = [item[key] for item in items]
             if _is_text(key, items[0]):
-                fill = self._pad if key.endswith("input_ids") else 0
-                joined[key] = _joined(values, fill, left=True)
+                joined[key] = _joined(values, self._pad if key == "input_ids" else 0, left=True)
             else:
                 joined[key] = _joined(values, 0, left=False)
         return joined
 
 
 def _is_text(key: str, item: dict[str, Any]) -> bool:
-    """Say whether a tensor's second dimension counts tokens."""
-    tokens, value = item["input_ids"], item[key]
-    return key in {"qformer_input_ids", "qformer_attention_mask"} or value.shape[:2] == tokens.shape[:2]
+    """Say whether a tensor's second dimension counts the prompt's tokens."""
+    # A Q-Former's own text can be just as long, and its absolute positions want padding on the right.
+    is_text: bool = not key.startswith("qformer") and item[key].shape[:2] == item["input_ids"].shape[:2]
+    return is_text
 
 
 def _extended(inputs: dict[str, Any], tokens: list[int]) -> dict[str, Any]:

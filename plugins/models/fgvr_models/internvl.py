@@ -1,0 +1,30 @@
+"""InternVL3 (Zhu et al. 2025, arXiv 2504.10479), in the layout that transformers loads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fgvr_bench import hookimpl
+from fgvr_bench.engines.huggingface import HuggingFacePlugin
+from fgvr_bench.interfaces import ModelCard, ModelPlugin
+
+INTERNVL = HuggingFacePlugin(
+    card=ModelCard(
+        name="internvl",
+        title="InternVL3 8B",
+        checkpoint="OpenGVLab/InternVL3-8B-hf",
+        licence="MIT, language model Apache-2.0",
+        citation="Zhu et al., InternVL3, 2025, arXiv 2504.10479",
+        homepage="https://huggingface.co/OpenGVLab/InternVL3-8B-hf",
+        parameters=7_940_000_000,
+        exposure="unknown",
+        aliases=("internvl3",),
+    ),
+    image_settings={"max_patches": None},
+)
+
+
+@hookimpl
+def register_models(register: Callable[[ModelPlugin], None]) -> None:
+    """Register the family."""
+    register(INTERNVL)

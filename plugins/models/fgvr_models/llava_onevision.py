@@ -1,0 +1,28 @@
+"""LLaVA-OneVision (Li et al. 2024, arXiv 2408.03326)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fgvr_bench import hookimpl
+from fgvr_bench.engines.huggingface import HuggingFacePlugin
+from fgvr_bench.interfaces import ModelCard, ModelPlugin
+
+LLAVA_ONEVISION = HuggingFacePlugin(
+    card=ModelCard(
+        name="llava-onevision",
+        title="LLaVA-OneVision 7B",
+        checkpoint="llava-hf/llava-onevision-qwen2-7b-ov-hf",
+        licence="Apache-2.0",
+        citation="Li et al., LLaVA-OneVision: Easy Visual Task Transfer, 2024, arXiv 2408.03326",
+        homepage="https://huggingface.co/llava-hf/llava-onevision-qwen2-7b-ov-hf",
+        parameters=8_030_000_000,
+        exposure="zero-shot",
+    ),
+)
+
+
+@hookimpl
+def register_models(register: Callable[[ModelPlugin], None]) -> None:
+    """Register the family."""
+    register(LLAVA_ONEVISION)

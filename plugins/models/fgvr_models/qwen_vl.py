@@ -1,0 +1,57 @@
+"""Qwen2-VL (arXiv 2409.12191), Qwen2.5-VL (arXiv 2502.13923) and Qwen3-VL (arXiv 2511.21631)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fgvr_bench import hookimpl
+from fgvr_bench.engines.huggingface import HuggingFacePlugin
+from fgvr_bench.interfaces import ModelCard, ModelPlugin
+
+QWEN2_VL = HuggingFacePlugin(
+    card=ModelCard(
+        name="qwen2-vl",
+        title="Qwen2-VL 7B",
+        checkpoint="Qwen/Qwen2-VL-7B-Instruct",
+        licence="Apache-2.0",
+        citation="Wang et al., Qwen2-VL, 2024, arXiv 2409.12191",
+        homepage="https://huggingface.co/Qwen/Qwen2-VL-7B-Instruct",
+        parameters=8_290_000_000,
+        exposure="unknown",
+    ),
+    image_settings={"min_pixels": None, "max_pixels": None},
+)
+QWEN2_5_VL = HuggingFacePlugin(
+    card=ModelCard(
+        name="qwen2.5-vl",
+        title="Qwen2.5-VL 7B",
+        checkpoint="Qwen/Qwen2.5-VL-7B-Instruct",
+        licence="Apache-2.0",
+        citation="Bai et al., Qwen2.5-VL Technical Report, 2025, arXiv 2502.13923",
+        homepage="https://huggingface.co/Qwen/Qwen2.5-VL-7B-Instruct",
+        parameters=8_290_000_000,
+        exposure="unknown",
+    ),
+    image_settings={"min_pixels": None, "max_pixels": None},
+)
+QWEN3_VL = HuggingFacePlugin(
+    card=ModelCard(
+        name="qwen3-vl",
+        title="Qwen3-VL 8B",
+        checkpoint="Qwen/Qwen3-VL-8B-Instruct",
+        licence="Apache-2.0",
+        citation="Qwen team, Qwen3-VL Technical Report, 2025, arXiv 2511.21631",
+        homepage="https://huggingface.co/Qwen/Qwen3-VL-8B-Instruct",
+        parameters=8_770_000_000,
+        exposure="unknown",
+    ),
+    image_settings={"min_pixels": None, "max_pixels": None},
+)
+
+
+@hookimpl
+def register_models(register: Callable[[ModelPlugin], None]) -> None:
+    """Register the three."""
+    register(QWEN2_VL)
+    register(QWEN2_5_VL)
+    register(QWEN3_VL)
