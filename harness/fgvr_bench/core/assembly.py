@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from fgvr_bench.core.digest import dataset_digest
 from fgvr_bench.core.host import Host
-from fgvr_bench.core.names import did_you_mean
 from fgvr_bench.core.options import resolve
 from fgvr_bench.core.order import RULE
 from fgvr_bench.core.paths import data_roots
@@ -17,13 +16,13 @@ from fgvr_bench.core.published import examples_of
 from fgvr_bench.core.questions import QuestionBook
 from fgvr_bench.core.run_folder import RunFolder, run_id, without_credentials
 from fgvr_bench.core.settings import RunSettings
+from fgvr_bench.core.tasks import find_task, settle_decoding
 from fgvr_bench.core.versions import library_versions
 from fgvr_bench.errors import UsageError
 from fgvr_bench.interfaces import (
     AskContext,
     Dataset,
     DatasetPlugin,
-    Decoding,
     MiningSettings,
     ModelCard,
     ModelPlugin,
@@ -173,44 +172,6 @@ def assemble(
             host.models.owner(model.plugin.card.name), host.datasets.owner(data.plugin.card.name)
         ),
         requested=(model.requested, data.requested),
-    )
-
-
-def find_task(host: Host, settings: RunSettings) -> Task:
-    """Return the protocol's task of that name, or its first.
-
-    Raises:
-        UsageError: the protocol has no such task.
-    """
-    protocol = host.protocols[settings.protocol]
-    name = settings.task or next(iter(protocol.tasks))
-    if name not in protocol.tasks:
-        raise UsageError(f"protocol {protocol.name} has no task {name!r}. {did_you_mean(name, protocol.tasks)}")
-    return protocol.tasks[name]
-
-
-def settle_decoding(card: ModelCard, task: Task, settings: RunSettings) -> Decoding:
-    """Return how answers are had: as asked, or the model's first way that the task can score.
-
-    Raises:
-        UsageError: the model or the task cannot; the message says what they can.
-    """
-    able = [name for name in card.decodings if name in task.decodings]
-    if not able:
-        raise UsageError(
-            f"model {card.name} answers by {', '.join(card.decodings)}; "
-            f"task {task.name} can only score {', '.join(task.decodings)}.",
-            hint="Choose another --task or another --model.",
-        )
-    name = settings.decoding or able[0]
-    if name not in able:
-        raise UsageError(
-            f"model {card.name} on task {task.name} has no decoding {name!r}.", hint=f"Use --decoding {able[0]}."
-        )
-    return Decoding(
-        name=name,
-        max_new_tokens=settings.max_new_tokens or task.max_new_tokens,
-        settled=None if settings.full_text else task.settled,
     )
 
 

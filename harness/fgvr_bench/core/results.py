@@ -55,6 +55,11 @@ def read_runs(folder: Path) -> tuple[list[StoredRun], list[str], int]:
     return runs, problems, unfinished
 
 
+def run_folders(folder: Path) -> list[Path]:
+    """Return the folders of all complete runs at or below `folder`, sorted."""
+    return sorted(path.parent for path in folder.rglob("responses.jsonl") if (path.parent / "run.json").exists())
+
+
 def _run_files(folder: Path) -> Iterator[Path]:
     """Yield every ``<dataset>/<model>/<run_id>/run.json``, also below one level of sub-folders, sorted."""
     yield from sorted({*folder.glob("*/*/*/run.json"), *folder.glob("*/*/*/*/run.json")})

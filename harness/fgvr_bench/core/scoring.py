@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fgvr_bench.core.host import Host
 from fgvr_bench.core.records import from_line
 from fgvr_bench.interfaces import Accumulator, Metric, Scored, Task
-from fgvr_bench.types import Question, Response
+from fgvr_bench.types import Answer, Question, Response
 
 
 def metrics_of(host: Host, task: Task) -> list[Metric]:
@@ -36,7 +36,7 @@ class Scorer:
         for metric in self.metrics:
             self._running[metric.name] = metric.start()
 
-    def add(self, question: Question, response: Response) -> None:
+    def add(self, question: Question, response: Response) -> Answer:
         """Judge one response."""
         answer = self.task.judge(question, response)
         self.answered += 1
@@ -48,6 +48,7 @@ class Scorer:
                 self._running[name].add(scored)
             except Exception as error:
                 self._drop(name, error)
+        return answer
 
     def add_line(self, line: bytes, labels: tuple[str, ...]) -> None:
         """Judge a stored line.

@@ -1,0 +1,61 @@
+"""``fgvr-bench score``: parse and score stored responses again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fgvr_bench.cli.output import note, print_table
+from fgvr_bench.core.evaluate import percent
+from fgvr_bench.core.host import host
+from fgvr_bench.core.rescoring import rescore, write_scores
+from fgvr_bench.core.results import run_folders
+from fgvr_bench.errors import FgvrError
+
+
+@click.command(short_help="Parse and score stored responses again.")
+@click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--protocol", help="Judge as this protocol does.  [default: the run's own]")
+@click.option("--task", help="A task of that protocol.  [default: the run's own]")
+@click.option("--rules", is_flag=True, help="Say how many answers each rule of the parser decided.")
+@click.option("--write", is_flag=True, help="Put the new figures in the place of the stored ones.")
+def score(folders: tuple[Path, ...], protocol: str | None, task: str | None, rules: bool, write: bool) -> None:
+    """Parse and score the responses of all complete runs below FOLDERS (results) again.
+
+    No model and no dataset is needed. Exit status 1 where a stored figure is not what its responses give.
+
+    \b
+    fgvr-bench score
+    fgvr-bench score results/bird-200 --protocol foci
+    """
+    paths = [path for folder in folders or (Path("results"),) for path in run_folders(folder)]
+    if not paths:
+        raise FgvrError("there is no complete run to score.", hint="Make one: fgvr-bench run --help")
+    found = [rescore(host(), path, protocol, task) for path in paths]
+    print_table(
+        ["model", "dataset", "protocol", "task", "metric", "stored", "now"],
+        [
+            (each.model, each.dataset, each.protocol, each.task, name, percent(each.stored.get(name)), percent(value))
+            for each in found
+            for name, value in each.metrics.items()
+        ],
+    )
+    if rules:
+        rows = [(each.model, each.dataset, rule, f"{count:,}") for each in found for rule, count in each.rules.items()]
+        click.echo()
+        print_table(["model", "dataset", "rule", "answers"], sorted(rows))
+    for problem in [problem for each in found for problem in each.problems]:
+        note(problem)
+    if write:
+        for each in found:
+            write_scores(each)
+        return
+    differing = [each for each in found if each.same_protocol and each.changed]
+    for each in differing:
+        note(f"{each.folder.path}: {', '.join(each.changed)} changed.")
+    if differing:
+        raise FgvrError(
+            f"{len(differing)} of {len(found)} runs have stored figures that their responses do not give.",
+            hint="To replace them: fgvr-bench score --write",
+        )

@@ -1,0 +1,119 @@
+"""Parsing and scoring stored responses again: no model, no dataset, any protocol."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fgvr_bench.core.host import Host
+from fgvr_bench.core.records import from_line
+from fgvr_bench.core.run_folder import RunFolder, file_digest
+from fgvr_bench.core.scoring import Scorer, metrics_of
+from fgvr_bench.core.settings import RunSettings
+from fgvr_bench.core.tasks import find_task
+from fgvr_bench.errors import FgvrError, UsageError
+from fgvr_bench.interfaces import Task
+from fgvr_bench.types import Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Rescored:
+    """A run's figures as stored, and as its responses give them now."""
+
+    folder: RunFolder
+    model: str
+    dataset: str
+    protocol: str
+    task: str
+    stored: Mapping[str, float | None]
+    metrics: Mapping[str, float | None]
+    rules: Mapping[str, int]
+    """How many answers each rule of the parser decided."""
+    problems: tuple[str, ...]
+    same_protocol: bool
+    """Whether this is the protocol and task that the run was asked with."""
+
+    @property
+    def changed(self) -> list[str]:
+        """Names of the stored metrics whose figure is another now."""
+        return [name for name, value in self.stored.items() if self.metrics.get(name) != value]
+
+
+def rescore(host: Host, path: Path, protocol: str | None = None, task: str | None = None) -> Rescored:
+    """Judge every response of a complete run again.
+
+    Args:
+        host: plugins, for the protocol and its metrics.
+        path: the run's folder.
+        protocol: None takes the one that the run was asked with.
+        task: likewise.
+
+    Raises:
+        UsageError: another parser is asked for, and rows were stopped once the first one's verdict was settled.
+        FgvrError: the run is not complete, or its responses are not those that it was scored from.
+    """
+    folder = RunFolder(path)
+    content = folder.read_run()
+    if content is None or not content["complete"]:
+        raise FgvrError(f"{path} holds no complete run.", hint="Finish it: type its run command again.")
+    if file_digest(folder.responses_file) != content["responses_sha256"]:
+        raise FgvrError(
+            f"{folder.responses_file} is not the file that {folder.run_file.name} was made from (its digest differs).",
+            hint="Restore it, or run again with --fresh.",
+        )
+    asked = content["inputs"]
+    same = protocol in {None, asked["protocol"]} and task in {None, asked["task"]}
+    chosen = RunSettings(protocol=protocol or asked["protocol"], task=task or (asked["task"] if same else None))
+    found = find_task(host, chosen)
+    scorer = Scorer(found, metrics_of(host, found))
+    rules = _judge_all(folder, content, found, scorer, same)
+    return Rescored(
+        folder=folder,
+        model=content["model"],
+        dataset=content["dataset"],
+        protocol=chosen.protocol,
+        task=found.name,
+        stored=content["metrics"],
+        metrics=scorer.results(),
+        rules=rules,
+        problems=tuple(scorer.problems),
+        same_protocol=same,
+    )
+
+
+def _judge_all(folder: RunFolder, content: Mapping[str, Any], task: Task, scorer: Scorer, same: bool) -> Counter[str]:
+    labels = tuple(content["labels"])
+    rules: Counter[str] = Counter()
+    with open(folder.responses_file, "rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                question, response = from_line(line, labels)
+            except ValueError as error:
+                raise FgvrError(f"{folder.responses_file}, line {number}: {error}.") from error
+            if not same and response.stop is Stop.SETTLED:
+                raise UsageError(
+                    f"{folder.path} was stopped early where its own protocol's verdict was settled, so another parser "
+                    "would not see whole answers.",
+                    hint="Run it again with --full-text.",
+                )
+            answer = scorer.add(question, response)
+            rules[answer.rule] += 1
+    return rules
+
+
+def write_scores(rescored: Rescored) -> None:
+    """Put the new figures in the place of the stored ones.
+
+    Raises:
+        UsageError: they are another protocol's; a run keeps the figures of the protocol that it was asked with.
+    """
+    if not rescored.same_protocol:
+        raise UsageError(
+            f"{rescored.folder.path} was asked with another protocol or task; its figures are not replaced.",
+            hint="Leave --write out to see the new ones.",
+        )
+    content = rescored.folder.read_run() or {}
+    rescored.folder.write_run({**content, "metrics": dict(rescored.metrics)})
