@@ -18,10 +18,8 @@ demo: venv
 	@echo
 	@echo "The results are in $(RESULTS)."
 
-# finedefics is a distribution of its own, with tests that run from its own root.
 test: lint
-	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n auto --maxprocesses 4 tests
-	OMP_NUM_THREADS=1 $(PY) -m pytest -q finedefics/tests
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n auto --maxprocesses 4
 
 lint: venv
 	$(PY) -m ruff check
@@ -34,7 +32,7 @@ format: venv
 
 # All tests once more, against the built wheel in place of the checkout.
 test-wheel: venv
-	OMP_NUM_THREADS=1 $(PY) scripts/overlay.py build/overlay -m pytest -q -n auto --maxprocesses 4 tests
+	OMP_NUM_THREADS=1 $(PY) scripts/overlay.py build/overlay -m pytest -q -n auto --maxprocesses 4
 
 # Tables of models and datasets and the help of every command, from the code itself.
 docs: venv

@@ -10,7 +10,6 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-
 from finedefics import commands
 
 PROJECT = Path(__file__).resolve().parent.parent

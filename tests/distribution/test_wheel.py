@@ -15,7 +15,7 @@ import pytest
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
 
-WITHOUT_CHECKOUT = ["tests/packaging/test_plugins.py", "tests/test_run_story.py"]
+WITHOUT_CHECKOUT = ["tests/distribution/test_plugins.py", "tests/test_run_story.py"]
 """Tests to run once more against the wheel (`make test-wheel` runs all)."""
 
 
