@@ -22,6 +22,8 @@ from fgvr_bench.interfaces import DatasetCard, Download
 
 ATTEMPTS = 4
 """Times that a broken connection is taken up again before the command gives up."""
+PAUSE = 0.5
+"""Seconds before a connection is taken up again; doubled each time."""
 PIECE = 1 << 18
 TIMEOUT = (20, 60)
 """Seconds to wait for a connection, and for more bytes on it."""
@@ -118,11 +120,12 @@ class _Transfer:
 
     def _all(self, advance: Callable[[int], None]) -> None:
         import requests
+        from urllib3.exceptions import HTTPError
 
         reason = ""
         for attempt in range(self.attempts):
             if attempt:
-                time.sleep(min(2.0**attempt / 4, 8))
+                time.sleep(PAUSE * 2 ** (attempt - 1))
             try:
                 self._some(advance)
                 return
@@ -131,7 +134,7 @@ class _Transfer:
                 reason = f"the server answers {status}"
                 if 400 <= status < 500 and status != 429:
                     break
-            except (requests.RequestException, ConnectionError) as error:
+            except (requests.RequestException, HTTPError, ConnectionError, TimeoutError) as error:
                 reason = type(error).__name__
         held = self._held()
         kept = f"; {held:,} bytes are kept and the same command goes on from there" if held else ""
@@ -157,8 +160,9 @@ class _Transfer:
             answer.raise_for_status()
             length = answer.headers.get("Content-Length")
             due = held + int(length) if length is not None else None
+            answer.raw.enforce_content_length = False  # else the last piece before a break is lost
             with self.part.open("ab") as file:
-                for piece in answer.iter_content(PIECE):
+                while piece := answer.raw.read(PIECE, decode_content=False):
                     file.write(piece)
                     advance(len(piece))
         if due is not None and self._held() < due:

@@ -80,7 +80,7 @@ def _extract(archive: Path, staging: Path, advance: Callable[[int], None]) -> No
         if written > bound:
             raise DataInvalid(f"{archive} unpacks to more than {bound:,} bytes.")
         target.parent.mkdir(parents=True, exist_ok=True)
-        with member.read() as source, target.open("xb") as file:
+        with member.read() as source, target.open("wb") as file:
             shutil.copyfileobj(source, file, 1 << 20)
             if file.tell() != member.size:
                 raise DataInvalid(f"{archive}: {member.name} has {file.tell():,} bytes instead of {member.size:,}.")
