@@ -75,4 +75,5 @@ def _stretch(grid: Ints, length: int, cell: int) -> Ints:
     t = (steps % cell << 8) // cell
     weight = (t * t * (768 - 2 * t) >> 16)[:, None]
     low = grid[steps // cell]
-    return low + ((grid[steps // cell + 1] - low) * weight >> 8)
+    stretched: Ints = low + ((grid[steps // cell + 1] - low) * weight >> 8)
+    return stretched
