@@ -40,9 +40,11 @@ def spread(model: Any, scale: float = 0.2) -> Any:
 
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for parameter in model.parameters():
+        for name, parameter in model.named_parameters():
             if parameter.dim() > 1:
                 parameter.normal_(0.0, scale, generator=generator)
+            elif name.endswith("gate"):
+                parameter.fill_(1.0)  # closed at the start of training: nothing would be seen through them
     return model.eval()
 
 
@@ -401,7 +403,13 @@ def gemma3(folder: Path) -> Path:
     )
     config = Gemma3Config(
         text_config=text(
-            "gemma3_text", len(words), bos_token_id=2, eos_token_id=1, head_dim=8, sliding_window=16
+            "gemma3_text",
+            len(words),
+            bos_token_id=2,
+            eos_token_id=1,
+            head_dim=8,
+            sliding_window=16,
+            layer_types=["sliding_attention", "full_attention"],
         ).to_dict(),
         vision_config=clip_vision("siglip_vision_model", vision_use_head=False).to_dict(),
         mm_tokens_per_image=4,

@@ -11,7 +11,6 @@ import json
 import os
 import re
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +79,8 @@ def folder_digest(folder: Path) -> str:
 
 def files_digest(paths: Iterable[Path]) -> str:
     """Return the SHA-256 over names and contents of files; big files are read in parallel, and once."""
+    from concurrent.futures import ThreadPoolExecutor
+
     listed = list(paths)
     with ThreadPoolExecutor(max_workers=4) as pool:
         rows = sorted(zip((path.name for path in listed), pool.map(file_digest, listed), strict=True))

@@ -5,7 +5,6 @@ A run's identity names both, and is made before anything heavy is loaded.
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import os
 import platform
@@ -101,6 +100,8 @@ def cuda_is_there() -> bool:
     """
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in {"", "-1"} or not _torch_has_cuda():
         return False
+    import ctypes
+
     try:
         management = ctypes.CDLL("nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1")
         count = ctypes.c_uint(0)
