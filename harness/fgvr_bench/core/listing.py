@@ -40,6 +40,10 @@ class Texts(Sequence[str]):
     def __len__(self) -> int:
         return len(self._ends)
 
+    def held_bytes(self) -> int:
+        """Return the memory that the texts take, in bytes."""
+        return len(self._blob) + self._ends.itemsize * len(self._ends)
+
     @overload
     def __getitem__(self, index: int) -> str: ...
     @overload
@@ -133,6 +137,12 @@ class FileListing(Sequence[Example]):
 
     def __len__(self) -> int:
         return len(self._names)
+
+    def held_bytes(self) -> int:
+        """Return the memory that the images take, in bytes; labels and folders, shared by many, left out."""
+        columns = (self._names, *self._columns.values())
+        numbers = (self._folder, self._label)
+        return sum(column.held_bytes() for column in columns) + sum(len(each) * each.itemsize for each in numbers)
 
     def example_id(self, index: int) -> str:
         """Return the id of the example at `index` without building it."""
