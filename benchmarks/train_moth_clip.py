@@ -136,7 +136,7 @@ def evaluate(model: Any, tokenizer: Any, images: Images, dataset: Moth24) -> Acc
     model.eval()
     with torch.inference_mode():
         texts = model.encode_text(tokenizer([TEMPLATE.format(label=label) for label in labels]), normalize=True)
-        parts = [model.encode_image(part, normalize=True) for part in images.pixels.split(100)]
+        parts = [model.encode_image(part, normalize=True) for part in torch.split(images.pixels, 100)]
     similarities = torch.cat(parts) @ texts.T
     nearest = similarities.argmax(1)
     family = genera[images.labels][:, None] == genera[None, :]
@@ -186,7 +186,7 @@ def train(model: Any, tokenizer: Any, images: Images, validation: Images, settin
             logits = scale * seen @ read.T
             loss = (cross_entropy(logits, truth) + cross_entropy(logits.T, truth)) / 2
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             with torch.no_grad():

@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fgvr_bench.core.images import decode_image
-from fgvr_datasets._moth_drawing import draw
+from fgvr_datasets._moth_drawing import Pose, _grass, _place, draw
 from fgvr_datasets._moth_draws import Draws
 from fgvr_datasets._moth_fixed import SINE, isqrt, smooth_noise
 from fgvr_datasets._moth_species import GENERA, SPECIES, VALUES
+from fgvr_datasets._moth_tables import body_tables, wing_tables
 from fgvr_datasets.moth_24 import Moth24, MothImage, anonymous_moths, draw_digest, pinned_digests
 
 SOME = [MothImage("test", species.slug, number) for species in SPECIES for number in (0, 49)]
@@ -130,3 +131,12 @@ def test_an_attribute_changes_the_moth_and_nothing_around_it() -> None:
         for value in VALUES[name]:
             changed = (draw(replace(typical, **{name: value}), Draws("around")) != base).any(2)
             assert changed.mean() < 0.15, name
+
+
+@given(st.integers(-114, 114), st.integers(680, 980), st.integers(89, 103), st.integers(89, 103), st.text(max_size=9))
+def test_grass_never_lies_on_the_body(turn: int, scale: int, x: int, y: int, seed: str) -> None:
+    picture = np.zeros((3, 192, 192), np.int16)  # on black a blade shows and its shadow does not
+    pose = Pose(turn, scale, x, y, (1, -1))
+    body = _place(pose, wing_tables("narrow"), picture).within(body_tables().body, 0)
+    _grass(picture, pose, Draws(seed))
+    assert not picture.reshape(3, -1)[:, body.at].any()
