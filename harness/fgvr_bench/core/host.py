@@ -12,7 +12,7 @@ import importlib.metadata
 import inspect
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint
 from typing import TYPE_CHECKING, Any
@@ -236,24 +236,30 @@ def _installed(group: str, disabled: frozenset[str]) -> list[_Found]:
 def _found(group: str) -> list[_Found]:
     """Return the installed entry points of a group, and for each file of them that cannot be read one that says so."""
     with contextlib.suppress(ValueError, OSError):
-        return [_describe(point) for point in importlib.metadata.entry_points(group=group)]
+        return _named(importlib.metadata.entry_points(group=group))
     found: dict[str, list[_Found]] = {}
     for distribution in importlib.metadata.distributions():
         name, version = _name_of(distribution)
         try:
-            entries = [_describe(point) for point in distribution.entry_points if point.group == group]
+            entries = _named(point for point in distribution.entry_points if point.group == group)
         except (ValueError, OSError) as problem:
             entries = [_Found(name, "", name, version, functools.partial(_refuse, problem))]
         found.setdefault(_normal(name), entries)
     return [each for entries in found.values() for each in entries]
 
 
+def _named(points: Iterable[EntryPoint]) -> list[_Found]:
+    names: dict[int, tuple[str, str]] = {}  # entry points of one distribution share its object; reading it is slow
+    found = []
+    for point in points:
+        if id(point.dist) not in names:
+            names[id(point.dist)] = _name_of(point.dist)
+        found.append(_Found(point.name, point.value, *names[id(point.dist)], point.load))
+    return found
+
+
 def _refuse(problem: Exception) -> None:
     raise FgvrError(f"its entry_points.txt cannot be read ({problem}).", hint="Install it anew.")
-
-
-def _describe(point: EntryPoint) -> _Found:
-    return _Found(point.name, point.value, *_name_of(point.dist), point.load)
 
 
 def _name_of(distribution: Distribution | None) -> tuple[str, str]:
@@ -262,7 +268,8 @@ def _name_of(distribution: Distribution | None) -> tuple[str, str]:
     version: str | None = None
     if distribution is not None:
         with contextlib.suppress(KeyError, OSError, ValueError):
-            name, version = distribution.metadata["Name"], distribution.version
+            metadata = distribution.metadata  # parsed at every access
+            name, version = metadata["Name"], metadata["Version"]
     return name or "unknown distribution", version or ""
 
 
