@@ -38,8 +38,7 @@ def main() -> None:
     parser.add_argument("--model", default="moth-clip", help="who answers (default: %(default)s)")
     parser.add_argument("--kills", type=int, default=5, help="times that the second run is killed")
     parser.add_argument("--seed", type=int, default=0, help="decides when")
-    parser.add_argument("rest", nargs="*", help="further options of fgvr-bench run, after --")
-    given = parser.parse_args()
+    given, given.rest = parser.parse_known_args()  # further options are those of fgvr-bench run
     if not given.reference.is_dir():
         sys.exit(f"the published option caches are not at {given.reference}; name their folder with --reference")
     lay_out_all(given.folder, given.reference, tuple(given.splits.split(",")))
