@@ -6,20 +6,15 @@ warning with its distribution, version and reason; the rest goes on.  Bundled pl
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import importlib.metadata
 import inspect
-import os
-import re
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib.metadata import Distribution, EntryPoint
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from fgvr_bench import hookspecs, interfaces
+from fgvr_bench.core.entry_points import BUNDLED, disabled_by_environment, installed_points
 from fgvr_bench.core.names import did_you_mean
 from fgvr_bench.core.registry import Registry
 from fgvr_bench.errors import FgvrError, UnknownName
@@ -29,9 +24,6 @@ if TYPE_CHECKING:
 
 GROUP = "fgvr_bench"
 COMMANDS_GROUP = "fgvr_bench.commands"
-BUNDLED = "fgvr-bench"
-"""The distribution whose plugins are loaded first, so that a clash is blamed on the one that came later."""
-
 EVENTS = ("run_started", "answer_scored", "run_finished")
 
 
@@ -117,7 +109,7 @@ class Host:
 
         ``disabled`` names plugins or whole distributions that are left out.
         """
-        for found in _installed(GROUP, disabled):
+        for found in installed_points(GROUP, disabled):
             try:
                 plugin = found.load()
             except (Exception, SystemExit) as problem:
@@ -136,7 +128,7 @@ class Host:
 def host() -> Host:
     """Return the process's host with all installed plugins loaded (``FGVR_DISABLE=name,...`` keeps some out)."""
     made = Host()
-    made.load_entry_points(_disabled())
+    made.load_entry_points(disabled_by_environment())
     return made
 
 
@@ -155,7 +147,7 @@ def load_commands(reserved: frozenset[str]) -> tuple[dict[str, click.Command], t
     commands: dict[str, click.Command] = {}
     owners: dict[str, str] = dict.fromkeys(reserved, BUNDLED)
     problems: list[str] = []
-    for found in _installed(COMMANDS_GROUP, _disabled()):
+    for found in installed_points(COMMANDS_GROUP, disabled_by_environment()):
         owner = f"{found.distribution} {found.version}".strip()
         try:
             brought = _commands_of(found.load(), found.name)
@@ -213,73 +205,6 @@ def _check_hooks(plugin: Any) -> set[str]:
                 raise UnknownName(f"hook {hook!r} has no argument {argument.name!r}. {offered}")
         implemented.add(hook)
     return implemented
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """An installed entry point, before anything of it is imported."""
-
-    name: str
-    module: str
-    distribution: str
-    version: str
-    load: Callable[[], Any]
-
-
-def _installed(group: str, disabled: frozenset[str]) -> list[_Found]:
-    """Return the installed entry points of a group, bundled ones first, then by name."""
-    out = {_normal(name) for name in disabled}
-    kept = [each for each in _found(group) if not {_normal(each.name), _normal(each.distribution)} & out]
-    return sorted(kept, key=lambda each: (each.distribution != BUNDLED, each.name, each.module))
-
-
-def _found(group: str) -> list[_Found]:
-    """Return the installed entry points of a group, and for each file of them that cannot be read one that says so."""
-    with contextlib.suppress(ValueError, OSError):
-        return _named(importlib.metadata.entry_points(group=group))
-    found: dict[str, list[_Found]] = {}
-    for distribution in importlib.metadata.distributions():
-        name, version = _name_of(distribution)
-        try:
-            entries = _named(point for point in distribution.entry_points if point.group == group)
-        except (ValueError, OSError) as problem:
-            entries = [_Found(name, "", name, version, functools.partial(_refuse, problem))]
-        found.setdefault(_normal(name), entries)
-    return [each for entries in found.values() for each in entries]
-
-
-def _named(points: Iterable[EntryPoint]) -> list[_Found]:
-    names: dict[int, tuple[str, str]] = {}  # entry points of one distribution share its object; reading it is slow
-    found = []
-    for point in points:
-        if id(point.dist) not in names:
-            names[id(point.dist)] = _name_of(point.dist)
-        found.append(_Found(point.name, point.value, *names[id(point.dist)], point.load))
-    return found
-
-
-def _refuse(problem: Exception) -> None:
-    raise FgvrError(f"its entry_points.txt cannot be read ({problem}).", hint="Install it anew.")
-
-
-def _name_of(distribution: Distribution | None) -> tuple[str, str]:
-    """Return name and version; an installation cut short has neither, and its plugin may be whole all the same."""
-    name: str | None = None
-    version: str | None = None
-    if distribution is not None:
-        with contextlib.suppress(KeyError, OSError, ValueError):
-            metadata = distribution.metadata  # parsed at every access
-            name, version = metadata["Name"], metadata["Version"]
-    return name or "unknown distribution", version or ""
-
-
-def _disabled() -> frozenset[str]:
-    return frozenset(part for part in os.environ.get("FGVR_DISABLE", "").split(",") if part.strip())
-
-
-def _normal(name: str) -> str:
-    """Return a name as package indexes compare it, so that ``My_Plugin`` is ``my-plugin``."""
-    return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
 
 def _one_line(problem: BaseException) -> str:
