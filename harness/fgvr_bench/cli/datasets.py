@@ -155,3 +155,23 @@ def fetch(names: tuple[str, ...], root: Path | None) -> None:
         click.echo(f"Check it with: fgvr-bench datasets verify {plugin.card.name}")
     if bad:
         raise SystemExit(1)
+
+
+@datasets.command()
+@click.argument("name", metavar="DATASET")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--name", "called", help="What to call the list, for example seen.  [default: as the file]")
+@click.option("--split", default="test", show_default=True, help="Part of the dataset whose examples it may name.")
+@DATA_ROOT
+def subset(name: str, file: Path, called: str | None, split: str, roots: tuple[Path, ...]) -> None:
+    """Import a list of classes or examples of DATASET from FILE, for `run --subset NAME`.
+
+    FILE has a class or an example a line, or is JSON: a list, or lists by name ({"seen": [...], ...}).
+    Where only seen is known, unseen is all other classes.
+    """
+    from fgvr_bench.core.subset import import_subset
+
+    plugin, argument = host().datasets.find(name)
+    for made in import_subset(file, plugin.open(data_roots(roots), argument), split, called):
+        facts = made.inputs()
+        click.echo(f"{made.name}: {facts['count']} {facts['kind']} of {plugin.card.name}")
