@@ -21,6 +21,7 @@ from tabulate import tabulate
 
 from fgvr_bench.cli.main import COMMANDS, fgvr_bench
 from fgvr_bench.core.host import host
+from fgvr_bench.core.names import short_count
 from fgvr_bench.core.registry import Registry
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,7 +47,7 @@ def models() -> str:
             f"`{card.name}`",
             card.title,
             f"`{card.checkpoint}`" if card.checkpoint else "",
-            f"{card.parameters / 1e9:.2g} B" if card.parameters else "",
+            short_count(card.parameters),
             card.exposure,
             ", ".join(card.decodings),
             card.licence,

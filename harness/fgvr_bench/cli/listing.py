@@ -6,6 +6,7 @@ import click
 
 from fgvr_bench.cli.output import note, print_table, warn_of_plugins
 from fgvr_bench.core.host import host
+from fgvr_bench.core.names import short_count
 
 
 @click.command()
@@ -19,7 +20,7 @@ def models() -> None:
             plugin.card.name,
             plugin.card.title,
             plugin.card.checkpoint or "",
-            f"{plugin.card.parameters / 1e9:.1f} B" if plugin.card.parameters else "",
+            short_count(plugin.card.parameters),
             plugin.card.exposure,
             ", ".join(plugin.card.decodings),
             plugin.card.licence,

@@ -43,3 +43,15 @@ def slug(name: str) -> str:
     if kept == name == name.lower() and not re.fullmatch(r"con|prn|aux|nul|com\d|lpt\d", kept):
         return kept
     return f"{kept}-{hashlib.sha256(plain.encode()).hexdigest()[:6]}".lstrip("-")
+
+
+def short_count(number: int | None) -> str:
+    """Return a count of parameters as people say it; empty for None.
+
+    >>> short_count(8_400_000_000), short_count(464_797), short_count(None)
+    ('8.4 B', '0.46 M', '')
+    """
+    if number is None:
+        return ""
+    value, unit = (number / 1e9, "B") if number >= 1e8 else (number / 1e6, "M")
+    return f"{value:.2g} {unit}" if value < 10 else f"{value:.0f} {unit}"
