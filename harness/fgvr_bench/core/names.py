@@ -46,12 +46,12 @@ def slug(name: str) -> str:
 
 
 def short_count(number: int | None) -> str:
-    """Return a count of parameters as people say it; empty for None.
+    """Return a count of parameters as people say it; empty for None and for none.
 
     >>> short_count(8_400_000_000), short_count(464_797), short_count(None)
     ('8.4 B', '0.46 M', '')
     """
-    if number is None:
+    if not number:
         return ""
     value, unit = (number / 1e9, "B") if number >= 1e8 else (number / 1e6, "M")
     return f"{value:.2g} {unit}" if value < 10 else f"{value:.0f} {unit}"
