@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from overlay import ROOT
 
 from fgvr_bench import hookspecs
@@ -136,3 +137,27 @@ def test_make_and_the_requirements_agree_on_the_pinned_versions() -> None:
     assert {"torch", "transformers"} <= {name for name, _, _ in compared}
     assert [entry for entry in compared if version(entry[1]) < version(entry[2])] == []
     assert (floors["torch"], floors["transformers"]) == ("2.11", "5.17")
+
+
+def test_the_targets_that_ci_and_the_pages_name_are_in_the_makefile() -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    files = [".ci/run", ".github/workflows/ci.yml", "CONTRIBUTING.md", "README.md"]
+    called = re.compile(r"(?:`|^|run: )make ([a-z][\w-]*)", re.MULTILINE)
+    named = {name for file in files for name in called.findall((ROOT / file).read_text())}
+    assert {"test", "demo", "test-wheel"} <= named
+    assert named <= targets
+
+
+def test_what_ci_runs_can_be_run() -> None:
+    for script in (".ci/run", "scripts/find-python"):
+        assert (ROOT / script).stat().st_mode & 0o111
+    steps = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]["test"]["steps"]
+    assert ".ci/run" in [step.get("run") for step in steps]
+    actions = [step["uses"] for step in steps if "uses" in step]
+    assert all(re.fullmatch(r"actions/[\w-]+@v\d+", action) for action in actions)
+
+
+def test_hooks_for_commits_download_nothing() -> None:
+    repos = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [repo["repo"] for repo in repos] == ["local"]
+    assert {hook["entry"].split()[2] for repo in repos for hook in repo["hooks"]} == {"ruff", "mypy"}
