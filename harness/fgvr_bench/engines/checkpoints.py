@@ -5,6 +5,7 @@ Nothing here imports torch, and huggingface_hub only where the hub is asked.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fgvr_bench.core.files import canonical_json, write_text
+from fgvr_bench.core.names import slug
 from fgvr_bench.core.paths import cache_folder
 from fgvr_bench.errors import FgvrError, ModelUnavailable, UsageError
 
@@ -130,13 +132,17 @@ def hub_commit(name: str, revision: str | None) -> str:
     """
     if revision is not None and re.fullmatch(r"[0-9a-f]{40}", revision):
         return revision
+    kept = cache_folder() / "hub" / slug(f"{name}@{revision or 'main'}")
     try:
-        return str(hub_info(name, revision).sha)
+        commit = str(hub_info(name, revision).sha)
     except ConnectionError as error:
-        cached = _cached_commit(name, revision or "main")
-        if cached is None:
+        known = _hub_cache_commit(name, revision or "main") or _first_word(kept)
+        if known is None:
             raise not_cached(name) from error
-        return cached
+        return known
+    with contextlib.suppress(FgvrError):  # then the name cannot be resolved without a network, nothing else
+        write_text(kept, commit)
+    return commit
 
 
 def hub_info(name: str, revision: str | None) -> Any:
@@ -178,13 +184,16 @@ def hub_info(name: str, revision: str | None) -> Any:
         raise
 
 
-def _cached_commit(name: str, revision: str) -> str | None:
-    """Return the commit that the local hub cache knows for a branch or tag."""
+def _hub_cache_commit(name: str, revision: str) -> str | None:
+    """Return the commit that the hub's local cache knows for a branch or tag."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    reference = Path(HF_HUB_CACHE) / f"models--{name.replace('/', '--')}" / "refs" / revision
+    return _first_word(Path(HF_HUB_CACHE) / f"models--{name.replace('/', '--')}" / "refs" / revision)
+
+
+def _first_word(file: Path) -> str | None:
     try:
-        return reference.read_text().strip() or None
+        return file.read_text().strip() or None
     except OSError:
         return None
 

@@ -44,6 +44,10 @@ class AnswerTokens:
         if len(answers) < 2:
             raise NotDistinct("there are no answers to rank")
         continuations = [self._continuation(tail, answer) for answer in answers]
+        for position, tokens in enumerate(continuations):
+            if tokens in continuations[:position]:
+                other = answers[continuations.index(tokens)]
+                raise NotDistinct(f"{other!r} and {answers[position]!r} are the same tokens")
         shared = _shared_beginning(continuations)
         if any(len(tokens) <= len(shared) for tokens in continuations):
             raise NotDistinct(f"the tokenizer writes one of {', '.join(answers)} as the beginning of another")
