@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import array
 import hashlib
-import json
 import math
 import shutil
 import tempfile
@@ -17,17 +16,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from fgvr_bench.core.files import atomic_writer, canonical_json, check_format
+from fgvr_bench.core.files import atomic_writer, canonical_json
+from fgvr_bench.core.option_rows import DECIMALS, FORMAT, VERSIONS, identity_line, read_lines, row_line
 from fgvr_bench.errors import OptionsInvalid
-from fgvr_bench.types import LETTERS, Example, Options
+from fgvr_bench.types import Example, Options
 
 if TYPE_CHECKING:
     from fgvr_bench.interfaces import Dataset
-
-FORMAT = "fgvr-bench/options"
-VERSIONS = (1,)
-DECIMALS = 6
-"""Digits after the point of a stored similarity; a float32 holds them exactly enough to give them back."""
 
 
 class OptionSet:
@@ -60,14 +55,14 @@ class OptionSet:
         """
         loaded: OptionSet | None = None
         hasher = hashlib.sha256()
-        for header, row in _read(path):
+        for header, row in read_lines(path):
             if row is None:
                 loaded = cls(path, header)
                 index = {label: number for number, label in enumerate(loaded.labels)}
                 continue
             assert loaded is not None  # noqa: S101 - the header comes first
             loaded._append(row, index)
-            hasher.update(_identity(row))
+            hasher.update(identity_line(row))
         assert loaded is not None  # noqa: S101
         loaded.digest = hasher.hexdigest()
         loaded._check_whole()
@@ -205,12 +200,12 @@ def iter_options(path: Path) -> Iterator[Options]:
         OptionsInvalid: a damaged row.
         FormatUnknown: not an option set, or of a version that this one does not read.
     """
-    return (row for _, row in _read(path) if row is not None)
+    return (row for _, row in read_lines(path) if row is not None)
 
 
 def read_header(path: Path) -> dict[str, Any]:
     """Return the header of a set without reading its rows; raises as `OptionSet.load` does."""
-    return next(_read(path))[0]
+    return next(read_lines(path))[0]
 
 
 def write_options(path: Path, header: Mapping[str, Any], rows: Iterable[Options]) -> OptionSet:
@@ -238,8 +233,8 @@ def write_options(path: Path, header: Mapping[str, Any], rows: Iterable[Options]
             if row.example_id <= last:
                 raise OptionsInvalid(f"{row.example_id} comes after {last}; option sets are sorted by id.")
             last = row.example_id
-            spool.write(_row_json(row).encode() + b"\n")
-            hasher.update(_identity(row))
+            spool.write(row_line(row))
+            hasher.update(identity_line(row))
             count += 1
         # the header comes first in the file and is known last
         full = {**header, "format": FORMAT, "version": VERSIONS[-1], "examples": count, "digest": hasher.hexdigest()}
@@ -251,72 +246,19 @@ def write_options(path: Path, header: Mapping[str, Any], rows: Iterable[Options]
     return OptionSet.load(path)
 
 
-def _row_json(row: Options) -> str:
-    return canonical_json(
-        {
-            "example_id": row.example_id,
-            "choices": list(row.choices),
-            "similarities": [round(value, DECIMALS) for value in row.similarities] or None,
-            "truth_rank": row.truth_rank,
-            "truth_margin": None if row.truth_margin is None else round(row.truth_margin, DECIMALS),
-        }
-    )
+def annotate(path: Path, name: str, value: Any) -> None:
+    """Put something that was learnt about a set into its header; the rows, and so its digest, stay as they are.
 
-
-def _identity(row: Options) -> bytes:
-    return canonical_json([row.example_id, list(row.choices)]).encode() + b"\n"
+    Raises:
+        OptionsInvalid: no option set.
+        FgvrError: it cannot be written.
+    """
+    header = read_header(path) | {name: value}
+    with path.open("rb") as old, atomic_writer(path) as new:
+        old.readline()
+        new.write(canonical_json(header).encode() + b"\n")
+        shutil.copyfileobj(old, new, 1 << 20)
 
 
 def _hash_id(example_id: str) -> int:
     return int.from_bytes(hashlib.blake2b(example_id.encode(), digest_size=8).digest(), "little")
-
-
-def _read(path: Path) -> Iterator[tuple[dict[str, Any], Options | None]]:
-    """Yield the header with None, then with each row."""
-    try:
-        with path.open("rb") as file:
-            header = _parse_header(file.readline(), path)
-            yield header, None
-            last = ""
-            for number, line in enumerate(file, start=2):
-                row = _parse_row(line, path, number)
-                if row.example_id <= last:
-                    raise OptionsInvalid(f"{path} line {number}: {row.example_id} comes after {last}.")
-                last = row.example_id
-                yield header, row
-    except OSError as error:
-        raise OptionsInvalid(f"option set {path} cannot be read: {error.strerror or error}.") from error
-
-
-def _parse_header(line: bytes, path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except ValueError as error:
-        raise OptionsInvalid(f"{path} is not an option set: its first line is not JSON.") from error
-    header = check_format(value, FORMAT, VERSIONS, path)
-    for name, kind in (("dataset", str), ("split", str), ("labels", list)):
-        if not isinstance(header.get(name), kind):
-            raise OptionsInvalid(f"{path}: the header has no {name}.")
-    return header
-
-
-def _parse_row(line: bytes, path: Path, number: int) -> Options:
-    try:
-        if not line.endswith(b"\n"):
-            raise ValueError("the file was cut short")
-        row = json.loads(line)
-        if not isinstance(row["example_id"], str) or not all(isinstance(choice, str) for choice in row["choices"]):
-            raise ValueError("ids and choices have to be text")
-        if len(row["choices"]) > len(LETTERS):
-            raise ValueError(f"more than {len(LETTERS)} choices")
-        rank, margin = row["truth_rank"], row["truth_margin"]
-        return Options(
-            example_id=row["example_id"],
-            choices=tuple(row["choices"]),
-            similarities=tuple(float(value) for value in row["similarities"] or ()),
-            truth_rank=None if rank is None else int(rank),
-            truth_margin=None if margin is None else float(margin),
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        reason = f"has no {error.args[0]}" if isinstance(error, KeyError) else str(error)
-        raise OptionsInvalid(f"{path} line {number}: {reason}.", hint="Delete the file and mine again.") from error
