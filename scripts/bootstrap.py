@@ -170,7 +170,8 @@ def install_torch(build: str) -> None:
 
 def install_projects() -> None:
     """Install both distributions, editable, with what their tests need."""
-    say("installing fgvr-bench, finedefics and what they need (about 250 MB to download) ...")
+    size = " (about 250 MB to download)" if installed("transformers") is None else ""
+    say(f"installing fgvr-bench, finedefics and what they need{size} ...")
     # In the environment itself rather than in a fresh one for each build, which would be downloaded anew.
     need("setuptools", "setuptools>=77")
     editable = ("--editable", f"{PROJECTS[0]}[test]", "--editable", PROJECTS[1])
