@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -225,6 +226,19 @@ def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
     (folder / "jpg/image_00003.jpg").unlink()
     text = refusal(plan, tmp_path)
     assert "image_00003.jpg, which could be" in text
+
+
+@pytest.mark.parametrize("layout", ["official", "loader"])
+def test_names_may_hold_spaces_and_letters_of_two_forms(layout: str, tmp_path: Path) -> None:
+    small = small_plan("bird-200")
+    odd = [path.replace("_1.jpg", " (1) \N{LATIN SMALL LETTER E WITH ACUTE}.jpg") for path, _ in small.test]
+    plan = Plan(small.key, tuple(zip(odd, [label for _, label in small.test], strict=True)), small.train)
+    folder = lay_out(plan, tmp_path / "with space", layout)
+    image = folder / "images" / odd[0]
+    image.rename(image.with_name(unicodedata.normalize("NFD", image.name)))
+    examples = plan.plugin().open([tmp_path / "with space"]).examples()
+    assert examples[0].example_id == f"bird-200/test/{Path(odd[0]).name}"
+    assert examples[0].image.read()
 
 
 def test_folders_that_lead_back_to_themselves_are_walked_once(tmp_path: Path) -> None:

@@ -8,12 +8,10 @@ second one's id ends with ``~2``.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +23,7 @@ from fgvr_bench.core.names import slug
 from fgvr_bench.core.option_files import OptionSet, iter_options, read_header, write_options
 from fgvr_bench.core.paths import cache_folder
 from fgvr_bench.core.progress import Progress, quiet
+from fgvr_bench.core.published_json import PublishedRow, read_rows, recipe_of, render
 from fgvr_bench.errors import FgvrError, OptionsInvalid
 from fgvr_bench.types import Example, Options
 
@@ -34,16 +33,6 @@ if TYPE_CHECKING:
 MINER = "published"
 FOREIGN = "imported"
 """Miner of a set that was imported but is not the one that the dataset's card pins."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One question of a published file."""
-
-    label: str
-    image: str
-    options: tuple[str, ...]
-    example_id: str = ""
 
 
 def published_set(dataset: Dataset, split: str, progress: Progress = quiet) -> Path:
@@ -113,7 +102,7 @@ def import_options(file: Path, dataset: Dataset, split: str, destination: Path) 
     """
     raw = _read(file)
     sha256 = hashlib.sha256(raw).hexdigest()
-    rows = _matched(file, _rows(file, raw), dataset, split)
+    rows = _matched(file, read_rows(file, raw), dataset, split)
     order = sorted(range(len(rows)), key=lambda place: rows[place].example_id)
     published = dataset.card.published
     known = published is not None and published.sha256 == sha256 and published.split == split
@@ -126,7 +115,7 @@ def import_options(file: Path, dataset: Dataset, split: str, destination: Path) 
         "seed": None,
         "labels": list(dataset.labels()),
         "miner_inputs": {"source_sha256": sha256},
-        "source": _recipe(file, raw, sha256, rows, order),
+        "source": recipe_of(file.name, raw, rows, order),
     }
     if known and published is not None:
         header["miner_inputs"] |= {"model": published.model, "weights": published.weights}
@@ -147,7 +136,7 @@ def export_options(path: Path) -> bytes:
             f"{path} was mined here, not imported, so there is no file of others to give back.",
             hint="An option set is itself a JSON Lines file that anyone may read.",
         )
-    raw = _render(list(iter_options(path)), source)
+    raw = render(list(iter_options(path)), source)
     if hashlib.sha256(raw).hexdigest() != source["sha256"]:
         raise OptionsInvalid(f"the bytes of {source['name']} cannot be given back from {path}.")
     return raw
@@ -183,38 +172,11 @@ def _read(file: Path) -> bytes:
         raise OptionsInvalid(f"{file} cannot be read: {error.strerror or error}.") from error
 
 
-def _rows(file: Path, raw: bytes) -> list[_Row]:
-    try:
-        content = json.loads(raw)
-    except ValueError as error:
-        raise OptionsInvalid(f"{file} is no JSON: {error}.") from error
-    if not isinstance(content, dict):
-        raise OptionsInvalid(f"{file} is no mapping of labels to questions.")
-    rows: list[_Row] = []
-    for label, questions in content.items():
-        for place, question in enumerate(questions if isinstance(questions, list) else [questions], 1):
-            try:
-                image, options, truth = question["image"], tuple(question["options"]), question["groundtruth"]
-            except (KeyError, TypeError) as error:
-                raise OptionsInvalid(
-                    f"{file}: question {place} of {label!r} has no image, options or groundtruth."
-                ) from error
-            if truth != label or not options or options[0] != label or len(set(options)) != len(options):
-                raise OptionsInvalid(
-                    f"{file}: question {place} of {label!r} ({image}) has the truth {truth!r} and the options "
-                    f"{list(options)}; {label!r} has to be the truth and the first of them."
-                )
-            rows.append(_Row(label, str(image), options))
-    if not rows:
-        raise OptionsInvalid(f"{file} holds no questions.")
-    return rows
-
-
 def _base(image: str) -> str:
     return unicodedata.normalize("NFC", os.path.splitext(os.path.basename(image))[0])
 
 
-def _matched(file: Path, rows: list[_Row], dataset: Dataset, split: str) -> list[_Row]:
+def _matched(file: Path, rows: list[PublishedRow], dataset: Dataset, split: str) -> list[PublishedRow]:
     """Give each row the id of its example; repetitions get ordinals."""
     examples = dataset.examples(split)
     places: dict[str, int] = {}
@@ -226,7 +188,7 @@ def _matched(file: Path, rows: list[_Row], dataset: Dataset, split: str) -> list
             places[name] = place
     labels = set(dataset.labels())
     asked: Counter[str] = Counter()
-    matched: list[_Row] = []
+    matched: list[PublishedRow] = []
     for row in rows:
         name = _base(row.image)
         if name not in places or name in twice:
@@ -242,46 +204,5 @@ def _matched(file: Path, rows: list[_Row], dataset: Dataset, split: str) -> list
             )
         asked[name] += 1
         ordinal = f"~{asked[name]}" if asked[name] > 1 else ""
-        matched.append(_Row(row.label, row.image, row.options, example.example_id + ordinal))
+        matched.append(PublishedRow(row.label, row.image, row.options, example.example_id + ordinal))
     return matched
-
-
-def _recipe(file: Path, raw: bytes, sha256: str, rows: Sequence[_Row], order: Sequence[int]) -> dict[str, Any]:
-    """Return what brings the sorted rows back to the file: order of rows, folders and suffixes of images."""
-    place_of = {original: place for place, original in enumerate(order)}
-    folders: dict[str, str] = {}
-    for row in rows:
-        folders.setdefault(row.label, os.path.dirname(row.image))
-    recipe: dict[str, Any] = {
-        "name": file.name,
-        "sha256": sha256,
-        "order": [place_of[original] for original in range(len(rows))],
-        "folders": folders if len(set(folders.values())) > 1 else next(iter(folders.values())),
-        "ascii": True,
-    }
-    converted = [Options(rows[place].example_id, rows[place].options) for place in order]
-    if _render(converted, recipe) != raw:
-        recipe["ascii"] = raw.isascii()
-        recipe["images"] = [row.image for row in rows]
-    return recipe
-
-
-def _render(rows: Sequence[Options], recipe: Mapping[str, Any]) -> bytes:
-    content: dict[str, list[dict[str, Any]]] = {}
-    for row, image in zip((rows[place] for place in recipe["order"]), _images(rows, recipe), strict=True):
-        question = {"image": image, "options": list(row.choices), "groundtruth": row.truth}
-        content.setdefault(row.truth, []).append(question)
-    return json.dumps(content, ensure_ascii=recipe["ascii"]).encode()
-
-
-def _images(rows: Sequence[Options], recipe: Mapping[str, Any]) -> Iterator[str]:
-    if "images" in recipe:
-        yield from recipe["images"]
-        return
-    folders = recipe["folders"]
-    for place in recipe["order"]:
-        row = rows[place]
-        repeated = ORDINAL.fullmatch(row.example_id)
-        name = os.path.basename(repeated[1] if repeated else row.example_id)
-        folder = folders if isinstance(folders, str) else folders[row.truth]
-        yield f"{folder}/{name}" if folder else name

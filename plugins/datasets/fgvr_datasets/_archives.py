@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import functools
 import os
+import unicodedata
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -194,8 +195,8 @@ class ArchiveDataset(Dataset):
 
 
 def _name_key(path: str) -> str:
-    """Return what two spellings of one image's name share: no folder, no suffix."""
-    return os.path.splitext(os.path.basename(path))[0]
+    """Return what two spellings of one image's name share: no folder, no suffix, one Unicode form."""
+    return unicodedata.normalize("NFC", os.path.splitext(os.path.basename(path))[0])
 
 
 class ArchivePlugin(DatasetPlugin):

@@ -63,9 +63,13 @@ class Birds(ArchiveDataset):
         return self._listed(self.files[1])
 
     def _listed(self, path: Path) -> Iterator[Entry]:
-        for number, (_, image, label) in read_fields(path, 3, "an id, a path and a class number"):
+        what = "an id, a path and a class number"
+        for number, (_, rest) in read_fields(path, 2, what):
             where = f"{path}, line {number}"
-            yield Entry(image.removeprefix("images/"), self._class(label, where), where)
+            image, _, label = rest.rpartition(" ")  # the path may hold spaces
+            if not image:
+                raise DataInvalid(f"{where} ends with {rest!r}; expected {what}.")
+            yield Entry(image.strip().removeprefix("images/"), self._class(label, where), where)
 
     def _official(self, split: str) -> Iterator[Entry]:
         images, labels, splits = self.files[1:]
