@@ -27,8 +27,8 @@ class Found(NamedTuple):
 
     start: int
     end: int
-    index: int
-    """Which of the labels, or `AMBIGUOUS`."""
+    label: int
+    """Index of the label, or `AMBIGUOUS`."""
 
 
 class Token(NamedTuple):

@@ -53,10 +53,12 @@ _HEADING = re.compile(
 )
 _COLON = re.compile(r": ?\n")
 _PAIR = re.compile(
-    rf"({_LETTERS})(\s?(?:[.:),=/-]+\s?|\b(?:is|for)\s)?(?:(?:an?|the|is|which is|namely)\s){{0,2}}(?:[a-z'-]+ ){{0,2}}?)({_LABELS})"
+    rf"({_LETTERS})(\s?(?:[.:),=/-]+\s?|\b(?:is|for)\s)?(?:(?:an?|the|is|which is|namely)\s){{0,2}}"
+    rf"(?:[a-z'-]+ ){{0,2}}?)({_LABELS})"
 )
 _PAIR_BACK = re.compile(
-    rf"({_LABELS})(\s?[,:-]?\s?(?:(?:which is|is)\s)?(?:(?:option|choice|letter|answer)\s?)?)({_LETTERS})(?=\s?(?:$|[.,;!?\n]))"
+    rf"({_LABELS})(\s?[,:-]?\s?(?:(?:which is|is)\s)?(?:(?:option|choice|letter|answer)\s?)?)({_LETTERS})"
+    r"(?=\s?(?:$|[.,;!?\n]))"
 )
 _FULL_STOP = re.compile(r"\s?(?:$|[.,;!?\n])")
 _OTHER_NAME = re.compile(rf"(?:^|(?<=\n)|(?<=: ))({_LETTERS})\s?[.):-]\s?([^\n\ue000-\uf8ff]{{1,80}})(?=\n|$)")
@@ -131,7 +133,7 @@ def _without_labels(text: str, start: int, end: int, offered: dict[str, int], pi
 
 
 def _label_sign(text: str, found: Found, choices: Sequence[str], offered: dict[str, int]) -> str:
-    start, index = found.start, found.index
+    start, index = found.start, found.label
     if index == AMBIGUOUS or index >= MAX_CHOICES:
         return MISMATCH
     if found.end - start == 1 and offered.get(text[start].upper(), index) != index:

@@ -11,9 +11,13 @@ import re
 MENTION = "[\ue000-\uf8ff]"
 
 _FILLER = (
-    r"(?>\b(?:an?|the|that|of|also|most|in fact|option|choice|letter|answer|number|label|class|to be|been?|our|my|possible"
-    r"|[a-z]+ly|indeed|therefore|thus|hence|just|still)\b|[\s:,\"#-])*+"
+    r"(?>\b(?:an?|the|that|of|also|most|in fact|option|choice|letter|answer|number|label|class|to be|been?|our|my"
+    r"|possible|[a-z]+ly|indeed|therefore|thus|hence|just|still)\b|[\s:,\"#-])*+"
 )
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
 
 
 def _left(pattern: str) -> re.Pattern[str]:
@@ -28,7 +32,8 @@ DECLARED_BEFORE = _left(
     r"|match|decision|prediction|label|category|response|correct)\b\s*(?:[:=]|-+>?|→)+"
     r"|\banswer\b"
     r"|\b(?:i|we)(?:'d|'ll| would| will| must| have to| can| should| am| hereby)?(?: \w+ly)?\s+"
-    r"(?:choose|chose|pick|picked|select|selected|go with|going with|opt for|vote for|say|guess|answer|answered|conclude)\b"
+    r"(?:choose|chose|pick|picked|select|selected|go with|going with|opt for|vote for|say|guess|answer|answered"
+    r"|conclude)\b"
     r"|答案\s*(?:是|为|為|应为|應為|应该是|應該是|选|選)?\s*:?|[选選](?:择|擇|项|項)?\s*:?|正解は|答えは|정답은|답은"
     r"|\bantwort(?:\s+(?:ist|lautet))?\s*:?|\bréponse(?:\s+(?:correcte\s+)?est)?\s*:?(?:\s*la)?"
     r"|\brespuesta(?:\s+correcta)?(?:\s+es)?\s*:?(?:\s*la)?|\bresposta(?:\s+(?:correta\s+)?é)?\s*:?(?:\s*a)?"
@@ -36,8 +41,8 @@ DECLARED_BEFORE = _left(
 """The text says that what follows is its answer."""
 
 DECLARED_AFTER = re.compile(
-    r"\s*(?:,?\s*(?:is|are|would be|must be|seems|appears|looks)(?: to be)?(?: \w+ly)?(?: indeed)?\s+(?:the\s+|a\s+|my\s+)?"
-    r"(?:most\s+)?(?:\w+ly\s+)?(?:correct|right|best|closest|answer|likely|true|final|accurate|only"
+    r"\s*(?:,?\s*(?:is|are|would be|must be|seems|appears|looks)(?: to be)?(?: \w+ly)?(?: indeed)?\s+"
+    r"(?:the\s+|a\s+|my\s+)?(?:most\s+)?(?:\w+ly\s+)?(?:correct|right|best|closest|answer|likely|true|final|accurate|only"
     r"|(?:one|species|bird|dog|cat|pet|flower|plant|car|aircraft|airplane|model|option|choice|description|label|class)\s+"
     r"(?:that|which|shown|depicted|pictured|in))\b"
     r"|\s*[:,-]?\s*(?:correct|right|yes)\b|\s*[✓✔✅☑])"
@@ -45,11 +50,11 @@ DECLARED_AFTER = re.compile(
 """The text says of what came before that it is the answer."""
 
 STATED_BEFORE = _left(
-    r"\b(?:is|was|be|it's|that's|this's|he's|she's|shows?|showing|depicts?|depicting|displays?|displaying|contains?|presents?"
-    r"|see|suggests?|indicates?|identify|identified as|classified as|labell?ed as|labell?ed|recogni[sz]ed as|called|named"
-    r"|known as|confirms?|reveals?|represents?|favou?rs?|supports?|points? to|match(?:es|ing)?|fits?|means|becomes?"
-    r"|remains?|leaving|leaves|narrows? (?:it )?down to|down to|but|so|then|hence|thus|therefore|definitely|clearly|probably"
-    r"|obviously|certainly|surely|rather|actually|conclusion"
+    r"\b(?:is|was|be|it's|that's|this's|he's|she's|shows?|showing|depicts?|depicting|displays?|displaying|contains?"
+    r"|presents?|see|suggests?|indicates?|identify|identified as|classified as|labell?ed as|labell?ed|recogni[sz]ed as"
+    r"|called|named|known as|confirms?|reveals?|represents?|favou?rs?|supports?|points? to|match(?:es|ing)?|fits?|means|becomes?"
+    r"|remains?|leaving|leaves|narrows? (?:it )?down to|down to|but|so|then|hence|thus|therefore|definitely|clearly"
+    r"|probably|obviously|certainly|surely|rather|actually|conclusion"
     r"|(?:image|photo|picture|photograph|shot|example|portrait|view|species|type|kind|breed|variety|specimen) of)\b"
     r"|->|=>|→|⇒|="
 )
@@ -67,8 +72,8 @@ ENDS_STATEMENT = re.compile(r"(?:[,:]|\s-)\s*(?:so|then|hence|thus|therefore|def
 
 RULED_OUT_BEFORE = re.compile(
     r"(?:\b(?:not|never|neither|nor|cannot|rules? out|ruled out|ruling out|exclud\w+|eliminat\w+|reject\w*|dismiss\w*"
-    r"|discard\w*|instead of|other than|except|unlike|without|incorrect|wrong|unlikely|lack(?:s|ing)?|impossible|far from"
-    r"|anything but|no longer|hardly|false|fails?)\b|n't\b|\bno\b(?! doubt| question)|[不非没沒])[^,;]*$"
+    r"|discard\w*|instead of|other than|except|unlike|without|incorrect|wrong|unlikely|lack(?:s|ing)?|impossible"
+    r"|far from|anything but|no longer|hardly|false|fails?)\b|n't\b|\bno\b(?! doubt| question)|[不非没沒])[^,;]*$"
 )
 """The text says that what follows is not the answer; up to a comma, or a word that turns it (`TURN`)."""
 
@@ -86,8 +91,8 @@ TURN = re.compile(r"\b(?:but|instead|rather(?! than)|so|therefore|thus|hence)\b|
 """What follows such a word is no longer ruled out by what came before it."""
 
 COMPARED_BEFORE = re.compile(
-    r"\b(?:resembl\w+|similar(?:ity|ities|ly)?|reminiscent|compar\w+|than|confus\w+|mistak\w+|close to|related|differ\w*"
-    r"|distinguish\w*|versus|vs|between|as with|akin|relatives?|cousins?|alternatives?|lookalikes?|unlike)\b[^,;]*$"
+    r"\b(?:resembl\w+|similar(?:ity|ities|ly)?|reminiscent|compar\w+|than|confus\w+|mistak\w+|close to|related"
+    r"|differ\w*|distinguish\w*|versus|vs|between|as with|akin|relatives?|cousins?|alternatives?|lookalikes?|unlike)\b[^,;]*$"
 )
 """The text only compares with what follows."""
 
@@ -122,14 +127,14 @@ CONCLUDES = re.compile(
 """The text draws its conclusion."""
 
 REFUSES = re.compile(
-    r"\b(?:can't|cannot|can not|unable|not sure|unsure|not certain|uncertain|don't know|do not know|unclear|difficult"
-    r"|hard to|impossible|insufficient|not possible|none of|not enough|ambiguous|undetermined|not visible|n/?a)\b"
+    r"\b(?:can't|cannot|can not|unable|not sure|unsure|not certain|uncertain|don't know|do not know|unclear"
+    r"|difficult|hard to|impossible|insufficient|not possible|none of|not enough|ambiguous|undetermined|not visible|n/?a)\b"
 )
 """The text says that it does not know."""
 
 BARE = re.compile(
-    r"(?>\b(?:it's|option|choice|letter|the|an?|certainly|definitely|clearly|probably|likely|most|obviously|sure|surely|yes"
-    r"|okay|ok|well|so|hence|thus|then|actually|therefore|finally|here|indeed|maybe|perhaps|is|it|this|that)\b"
+    r"(?>\b(?:it's|option|choice|letter|the|an?|certainly|definitely|clearly|probably|likely|most|obviously|sure|surely"
+    r"|yes|okay|ok|well|so|hence|thus|then|actually|therefore|finally|here|indeed|maybe|perhaps|is|it|this|that)\b"
     r"|[\s,:'\"/.!?;-])*+"
 )
 """Words around a mention that leave it the whole of a sentence."""
@@ -140,351 +145,35 @@ JOINS = (
 )
 """What stands between the members of a list of mentions."""
 
-PLAIN_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "this",
-        "that",
-        "these",
-        "those",
-        "it",
-        "its",
-        "it's",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "been",
-        "being",
-        "as",
-        "at",
-        "by",
-        "for",
-        "from",
-        "in",
-        "into",
-        "of",
-        "on",
-        "onto",
-        "or",
-        "and",
-        "nor",
-        "than",
-        "to",
-        "with",
-        "without",
-        "like",
-        "unlike",
-        "not",
-        "no",
-        "but",
-        "so",
-        "then",
-        "thus",
-        "hence",
-        "therefore",
-        "if",
-        "whether",
-        "either",
-        "neither",
-        "both",
-        "between",
-        "versus",
-        "vs",
-        "called",
-        "named",
-        "labeled",
-        "labelled",
-        "probably",
-        "possibly",
-        "perhaps",
-        "maybe",
-        "likely",
-        "only",
-        "just",
-        "still",
-        "also",
-        "even",
-        "more",
-        "most",
-        "less",
-        "rather",
-        "actually",
-        "indeed",
-        "typical",
-        "classic",
-        "true",
-        "pure",
-        "purebred",
-        "beautiful",
-        "lovely",
-        "pretty",
-        "cute",
-        "small",
-        "large",
-        "big",
-        "little",
-        "tiny",
-        "huge",
-        "young",
-        "adult",
-        "juvenile",
-        "immature",
-        "mature",
-        "old",
-        "male",
-        "female",
-        "baby",
-        "wild",
-        "domestic",
-        "single",
-        "another",
-        "other",
-        "similar",
-        "certain",
-        "possible",
-        "red",
-        "orange",
-        "yellow",
-        "green",
-        "blue",
-        "purple",
-        "violet",
-        "pink",
-        "white",
-        "black",
-        "brown",
-        "gray",
-        "grey",
-        "golden",
-        "dark",
-        "light",
-        "pale",
-        "bright",
-        "colorful",
-        "colourful",
-        "spotted",
-        "striped",
-        "fluffy",
-        "long",
-        "short",
-        "tall",
-        "slender",
-        "flying",
-        "perched",
-        "sitting",
-        "standing",
-        "swimming",
-        "resting",
-        "parked",
-        "blooming",
-        "species",
-        "breed",
-        "breeds",
-        "type",
-        "kind",
-        "variety",
-        "bird",
-        "birds",
-        "dog",
-        "dogs",
-        "cat",
-        "cats",
-        "pet",
-        "pets",
-        "flower",
-        "flowers",
-        "plant",
-        "plants",
-        "car",
-        "cars",
-        "aircraft",
-        "aircrafts",
-        "airplane",
-        "plane",
-        "jet",
-        "vehicle",
-        "moth",
-        "moths",
-        "insect",
-        "animal",
-        "model",
-        "variant",
-        "class",
-        "category",
-        "option",
-        "label",
-        "choice",
-        "answer",
-        "name",
-        "shows",
-        "show",
-        "showing",
-        "shown",
-        "depicts",
-        "depict",
-        "depicting",
-        "displays",
-        "display",
-        "see",
-        "sees",
-        "seeing",
-        "says",
-        "say",
-        "said",
-        "resembles",
-        "resemble",
-        "resembling",
-        "suggests",
-        "suggest",
-        "indicates",
-        "indicate",
-        "choose",
-        "chose",
-        "pick",
-        "select",
-        "guess",
-        "identify",
-        "identified",
-        "mean",
-        "means",
-        "meaning",
-        "matches",
-        "match",
-        "matching",
-        "fits",
-        "fit",
-        "considering",
-        "considered",
-        "exclude",
-        "excluding",
-        "eliminates",
-        "eliminate",
-        "eliminating",
-        "rule",
-        "out",
-        "represents",
-        "represent",
-        "favors",
-        "favours",
-        "supports",
-        "has",
-        "have",
-        "had",
-        "lacks",
-        "lack",
-        "contains",
-        "contain",
-        "features",
-        "feature",
-        "featuring",
-        "which",
-        "who",
-        "what",
-        "while",
-        "whereas",
-        "since",
-        "because",
-        "given",
-        "though",
-        "although",
-        "unless",
-        "except",
-        "excluding",
-        "including",
-        "include",
-        "includes",
-        "namely",
-        "correct",
-        "incorrect",
-        "right",
-        "wrong",
-        "yes",
-        "true",
-        "false",
-        "i",
-        "we",
-        "you",
-        "he",
-        "she",
-        "they",
-        "my",
-        "your",
-        "our",
-        "there",
-        "here",
-        "one",
-        "two",
-        "three",
-        "four",
-        "compared",
-        "confused",
-        "than",
-        "via",
-        "per",
-    ]
+PLAIN_WORDS = _words(
+    """
+    a actually adult aircraft aircrafts airplane also although an and animal another answer are as at baby be
+    beautiful because been being between big bird birds black blooming blue both breed breeds bright brown but
+    by called car cars cat category cats certain choice choose chose class classic colorful colourful compared
+    confused considered considering contain contains correct cute dark depict depicting depicts display displays
+    dog dogs domestic either eliminate eliminates eliminating even except exclude excluding false favors favours
+    feature features featuring female fit fits flower flowers fluffy flying for four from given golden gray
+    green grey guess had has have he hence here huge i identified identify if immature in include includes
+    including incorrect indeed indicate indicates insect into is it it's its jet just juvenile kind label
+    labeled labelled lack lacks large less light like likely little long lovely male match matches matching
+    mature maybe mean meaning means model more most moth moths my name named namely neither no nor not of old on
+    one only onto option or orange other our out pale parked per perched perhaps pet pets pick pink plane plant
+    plants possible possibly pretty probably pure purebred purple rather red represent represents resemble
+    resembles resembling resting right rule said say says see seeing sees select she short show showing shown
+    shows similar since single sitting slender small so species spotted standing still striped suggest suggests
+    supports swimming tall than that the then there therefore these they this those though three thus tiny to
+    true two type typical unless unlike variant variety vehicle versus via violet vs was we were what whereas
+    whether which while white who wild with without wrong yellow yes you young your
+    """
 )
 """Words that may stand right before a name without making it the name of something else."""
 
-GENERIC_WORDS = frozenset(
-    [
-        "bird",
-        "birds",
-        "dog",
-        "dogs",
-        "cat",
-        "cats",
-        "pet",
-        "pets",
-        "flower",
-        "flowers",
-        "plant",
-        "plants",
-        "tree",
-        "car",
-        "cars",
-        "vehicle",
-        "sedan",
-        "coupe",
-        "convertible",
-        "van",
-        "suv",
-        "wagon",
-        "hatchback",
-        "minivan",
-        "truck",
-        "cab",
-        "aircraft",
-        "aircrafts",
-        "airplane",
-        "plane",
-        "jet",
-        "moth",
-        "moths",
-        "insect",
-        "animal",
-        "species",
-        "breed",
-        "hound",
-        "terrier",
-        "image",
-        "picture",
-        "photo",
-        "photograph",
-        "option",
-        "choice",
-        "answer",
-        "letter",
-        "label",
-        "none",
-        "all",
-        "both",
-        "any",
-        "other",
-        "unknown",
-    ]
+GENERIC_WORDS = _words(
+    """
+    aircraft aircrafts airplane all animal answer any bird birds both breed cab car cars cat cats choice
+    convertible coupe dog dogs flower flowers hatchback hound image insect jet label letter minivan moth moths
+    none option other pet pets photo photograph picture plane plant plants sedan species suv terrier tree truck
+    unknown van vehicle wagon
+    """
 )
 """Words that name no single class."""
