@@ -61,9 +61,7 @@ def read_rows(file: Path, raw: bytes) -> list[PublishedRow]:
     return rows
 
 
-def recipe_of(
-    file: Path, raw: bytes, sha256: str, rows: Sequence[PublishedRow], order: Sequence[int]
-) -> dict[str, Any]:
+def recipe_of(name: str, raw: bytes, rows: Sequence[PublishedRow], order: Sequence[int]) -> dict[str, Any]:
     """Return what brings the sorted rows back to the file: order of rows, folders and suffixes of images."""
     place_of = {original: place for place, original in enumerate(order)}
     folders: dict[str, str] = {}
