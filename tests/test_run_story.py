@@ -116,6 +116,18 @@ def test_limit_takes_a_prefix_in_proportion_and_a_larger_one_goes_on(tmp_path: P
     assert len(model.model.asked) == len(set(model.model.asked)) == 40
 
 
+def test_blank_images_tell_what_the_text_alone_gives(tmp_path: Path) -> None:
+    class Sees(Script):
+        def _one(self, prompt: Any, image: Any) -> Response:
+            assert image.size == (8, 8)
+            assert image.getcolors() == [(64, (128, 128, 128))]
+            return Response(prompt.question_id, "A")
+
+    dataset = ToyPlugin(broken=frozenset({"Amber/0001"}))
+    blank = play(tmp_path, ToyModel("oracle", Sees()), dataset, blank_images=True).results[0]
+    assert (blank.questions, blank.failed) == (40, 1), "an image that cannot be shown is no question less"
+
+
 def test_one_bad_image_is_one_failed_answer(tmp_path: Path) -> None:
     dataset = ToyPlugin(broken=frozenset({"Sky_blue/0003"}))
     evaluation = play(tmp_path, dataset=dataset, workers=1)
@@ -202,10 +214,21 @@ def test_a_listener_that_fails_is_named_and_the_run_goes_on(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "change", [{"seed": 1}, {"batch_size": 3}, {"full_text": True}, {"max_new_tokens": 5}, {"permutations": 2}]
+    "change",
+    [
+        {"seed": 1},
+        {"batch_size": 3},
+        {"full_text": True},
+        {"max_new_tokens": 5},
+        {"permutations": 2},
+        {"blank_images": True},
+    ],
 )
 def test_a_changed_call_makes_another_run(tmp_path: Path, change: dict[str, Any]) -> None:
-    assert play(tmp_path).results[0].run_id != play(tmp_path, **change).results[0].run_id
+    def model() -> ToyModel:
+        return ToyModel("says-a", Script("always-a"))
+
+    assert play(tmp_path, model()).results[0].run_id != play(tmp_path, model(), **change).results[0].run_id
 
 
 @pytest.mark.parametrize("change", [{"workers": 2}, {"limit": 40}, {"resume_across": True}])

@@ -61,6 +61,7 @@ def _model_args(ctx: click.Context, param: click.Parameter, given: tuple[str, ..
     show_default=True,
     help="Ask each example in N orders of its choices.",
 )
+@click.option("--blank-images", is_flag=True, help="Show grey pictures: what the text alone gives.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides the order of questions and choices.")
 @click.option("--decoding", help="generate, logprob or similarity.  [default: the model's first]")
 @click.option("--full-text", is_flag=True, help="Generate to the end even where the verdict is settled.")

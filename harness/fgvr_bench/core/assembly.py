@@ -151,6 +151,7 @@ def assemble(
         "task": task.name,
         "seed": settings.seed,
         "permutations": settings.permutations,
+        "images": "blank" if settings.blank_images else "shown",
         "model": {**model.identity, "name": model.name},
         "decoding": {
             "name": decoding.name,
@@ -200,4 +201,4 @@ def _question_book(
     if option_set is not None:
         examples = examples_of(option_set, examples)
         options = option_set.for_examples(examples)
-    return QuestionBook(task, context, examples, options, settings.permutations)
+    return QuestionBook(task, context, examples, options, settings.permutations, settings.blank_images)

@@ -51,6 +51,13 @@ def decode_image(data: bytes) -> Image:
         ) from error
 
 
+def blank_like(image: Image) -> Image:
+    """Return a picture of the same size that shows nothing: middle grey."""
+    from PIL import Image as PILImage
+
+    return PILImage.new("RGB", image.size, (128, 128, 128))
+
+
 def _to_rgb(image: Image) -> Image:
     import numpy as np
     from PIL import Image as PILImage

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from fgvr_bench.core.results import StoredRun
@@ -27,6 +27,8 @@ class Column:
     split: str
     images: str
     """Digest of the dataset."""
+    shown: str
+    """Whether models saw the images: ``shown``, or ``blank`` ones in their place."""
     subset: str
     options: str
     """Digest of the option set, or ``none``."""
@@ -56,6 +58,7 @@ def column_of(run: StoredRun) -> Column:
         dataset=run.dataset,
         split=str(inputs["dataset"]["split"]),
         images=str(inputs["dataset"]["digest"]),
+        shown=str(inputs.get("images", "shown")),
         subset=str(inputs.get("subset") or ""),
         options=str(options.get("digest", "none")),
         miner=f"{options['miner']}, k = {options['k']}" if options else "none",
@@ -76,7 +79,7 @@ def build_tables(runs: Sequence[StoredRun]) -> list[Table]:
 
 
 def _table(protocol: str, task: str, runs: list[StoredRun]) -> Table:
-    columns = sorted({column_of(run) for run in runs}, key=lambda c: (c.dataset, c.split, c.subset, c.miner, c.options))
+    columns = sorted({column_of(run) for run in runs}, key=astuple)
     labels = _row_labels(runs)
     rows: dict[str, dict[Column, StoredRun]] = {}
     for run in sorted(runs, key=lambda each: each.run_id):
@@ -166,7 +169,8 @@ def _markdown_table(table: Table) -> str:
 
 def _grid(table: Table) -> tuple[list[str], list[list[str]], list[str]]:
     """Return heads (lines parted by ``<br>``), rows and caption, as plain text."""
-    average = len(table.columns) > 1
+    datasets = {column.dataset for column in table.columns if column.shown == "shown"}
+    average = 1 < len(datasets) == len(table.columns)  # a mean over datasets, each asked in one way
     heads = ["model", *[_head(column, table) for column in table.columns], *(["mean"] if average else [])]
     rows = []
     for label, cells in table.rows:
@@ -179,6 +183,8 @@ def _grid(table: Table) -> tuple[list[str], list[list[str]], list[str]]:
 def _head(column: Column, table: Table) -> str:
     counts = sorted({cells[column].questions for _, cells in table.rows if column in cells})
     shown = column.dataset if column.split == "test" else f"{column.dataset} {column.split}"
+    if column.shown != "shown":
+        shown += f"<br>{column.shown} images"
     twins = [other for other in table.columns if (other.dataset, other.split) == (column.dataset, column.split)]
     if len(twins) > 1:
         shown += f"<br>{column.miner} {column.options[:6]}"

@@ -6,13 +6,16 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fgvr_bench.core.images import ImageInvalid, decode_image
+from fgvr_bench.core.images import ImageInvalid, blank_like, decode_image
 from fgvr_bench.core.questions import QuestionBook
 from fgvr_bench.errors import FgvrError
 from fgvr_bench.interfaces import Preparer
 from fgvr_bench.types import Prompt
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 @dataclass(slots=True)
@@ -48,7 +51,7 @@ def prepare(book: QuestionBook, numbers: list[int], preparer: Preparer) -> Prepa
     for number in numbers:
         prompt = book.prompt(book.question(number))
         try:
-            items.append(_item(prompt, preparer))
+            items.append(preparer.item(prompt, _picture(prompt, book.blank_images)))
         except (ImageInvalid, OSError) as error:
             failures[number] = f"image: {_one_line(error)}"
         except Exception as error:
@@ -56,8 +59,9 @@ def prepare(book: QuestionBook, numbers: list[int], preparer: Preparer) -> Prepa
     return PreparedBatch(numbers, failures, preparer.batch(items) if items else None)
 
 
-def _item(prompt: Prompt, preparer: Preparer) -> Any:
-    return preparer.item(prompt, decode_image(prompt.image.read()))
+def _picture(prompt: Prompt, blank: bool) -> Image:
+    image = decode_image(prompt.image.read())
+    return blank_like(image) if blank else image
 
 
 def _one_line(error: Exception) -> str:

@@ -19,6 +19,8 @@ class QuestionBook:
     options: Sequence[Options] | None
     """Aligned with `examples`; None for a task without options."""
     permutations: int = 1
+    blank_images: bool = False
+    """Show a grey picture of the same size in place of each image."""
 
     def __len__(self) -> int:
         return len(self.examples) * self.permutations

@@ -23,6 +23,8 @@ class RunSettings:
     """Decides the order of questions and of their choices."""
     permutations: int = 1
     """In how many orders of its choices each example is asked."""
+    blank_images: bool = False
+    """Show a grey picture in place of each image: a control that tells what the text alone gives."""
     limit: int | None = None
     """Ask only so many questions of the run's order; no part of its identity."""
     decoding: str | None = None
