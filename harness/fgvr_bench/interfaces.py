@@ -180,6 +180,8 @@ class ModelCard:
     """Ways of answering it has, the default first; contrastive models have ``similarity``."""
     foci_template: str = "{}"
     """The text around the question in FOCI-Benchmark's code for this family (protocol ``foci``)."""
+    foci_trims: bool = False
+    """Whether that code trims this family's answers before it reads them (protocol ``foci``)."""
     aliases: tuple[str, ...] = ()
 
 
@@ -299,6 +301,10 @@ class AskContext:
     seed: int = 0
     foci_template: str = "{}"
     """The model card's template; only protocol ``foci`` looks at it."""
+    foci_trims: bool = False
+    """Likewise."""
+    taxonomy: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The ranks above each label, coarse to fine, where the dataset knows them; only open questions look at it."""
 
 
 class Task(ABC):
@@ -335,6 +341,17 @@ class Task(ABC):
     def settled(self, text: str, letters: Sequence[str], choices: Sequence[str]) -> bool:
         """Say whether no continuation of `text` can change what `read` returns."""
         return False
+
+    def identify(self, context: AskContext) -> Mapping[str, Json]:
+        """Return what of the context, noun, labels and seed aside, can change a prompt or a verdict.
+
+        It is part of the run's identity, and stored: `bound` gets it again whenever the run is scored.
+        """
+        return {}
+
+    def bound(self, facts: Mapping[str, Json]) -> Task:
+        """Return this task as it reads and judges a run of which `identify` said `facts`."""
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,8 @@ class Question:
     """The label that a yes/no question asks about."""
     permutation: int = 0
     """Number of the order in which this example's choices are shown, from 0."""
+    truth_rank: int | None = None
+    """Rank of the truth among all labels by the miner's similarity (see `Options`); None where it is not known."""
 
     def __post_init__(self) -> None:
         if self.target is not None and not 0 <= self.target < len(self.choices):
@@ -230,6 +232,8 @@ class Answer:
     correct: bool
     rule: str
     """The parser's rule that decided, or the reason for None."""
+    credit: float | None = None
+    """Hierarchical precision of an open answer, 0 to 1 (see task ``open-ended``); None for all others."""
 
 
 def letters_for(choices: Sequence[str]) -> tuple[str, ...]:
