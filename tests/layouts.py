@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from fgvr_datasets import cub_200, fgvc_aircraft, oxford_flowers, oxford_pets, stanford_cars, stanford_dogs
-from fgvr_datasets._archives import ArchivePlugin, published_classes
+from fgvr_datasets._archives import ArchivePlugin
+from fgvr_datasets._facts import published_classes
 
 PLUGINS: dict[str, type[ArchivePlugin]] = {
     "aircraft-102": fgvc_aircraft.AircraftPlugin,

@@ -11,7 +11,7 @@ from layouts import ARCHIVE, KEYS, LAYOUTS, PLUGINS, lay_out, option_cache, publ
 
 from fgvr_bench.errors import DataNotFound, UsageError
 from fgvr_bench.types import FileImage
-from fgvr_datasets._archives import published_classes
+from fgvr_datasets._facts import published_classes
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -71,6 +71,23 @@ def test_what_is_absent_is_told_with_the_places_and_the_command(key: str, tmp_pa
         assert expected in text
     assert f"fgvr-bench datasets fetch {key}" in text
     assert PLUGINS[key]().present([tmp_path]) is None
+
+
+def test_a_set_that_is_not_whole_is_told_by_what_is_missing(tmp_path: Path) -> None:
+    missing = {
+        "car-196": "cars_test_annos_withlabels.mat",
+        "bird-200": "train_test_split.txt",
+        "flower-102": "imagelabels.mat",
+        "aircraft-102": "data/variants.txt",
+    }
+    for key, name in missing.items():
+        plan = small_plan(key)
+        folder = lay_out(plan, tmp_path)
+        (folder / name).unlink()
+        with pytest.raises(DataNotFound) as caught:
+            plan.plugin().open([tmp_path / "absent", tmp_path])
+        assert f"but there is no {folder / name}." in str(caught.value)
+        assert "--data-root" in str(caught.value)
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -7,8 +7,6 @@ one of them uses, and images are matched to the annotations by path or else by b
 
 from __future__ import annotations
 
-import csv
-import functools
 import os
 import unicodedata
 from abc import abstractmethod
@@ -20,32 +18,10 @@ from pathlib import Path
 from fgvr_bench.core.annotations import image_files
 from fgvr_bench.core.listing import FileListing, FileRow
 from fgvr_bench.errors import DataInvalid, DataNotFound, UsageError
-from fgvr_bench.interfaces import Dataset, DatasetCard, DatasetPlugin, PublishedOptions
+from fgvr_bench.interfaces import Dataset, DatasetCard, DatasetPlugin
+from fgvr_datasets._facts import published_classes
 
 SPLITS = ("test", "train")
-CACHES = (
-    "https://raw.githubusercontent.com/PKU-ICST-MIPL/Finedefics_ICLR2025/"
-    "a179c352c16614e720d03e35cec584ee51ba07fb/FOCI-Benchmark/data/{key}-ViT-L-14-laion2b_s32b_b82k-4.json"
-)
-
-
-def published(key: str, sha256: str) -> PublishedOptions:
-    """Return the published option set of a dataset, mined with CLIP ViT-L-14."""
-    return PublishedOptions(CACHES.format(key=key), sha256, model="ViT-L-14", weights="laion2b_s32b_b82k")
-
-
-@functools.cache
-def _class_table() -> dict[str, dict[str, int]]:
-    table: dict[str, dict[str, int]] = {}
-    with Path(__file__).with_name("classes.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            table.setdefault(row["dataset"], {})[row["label"]] = int(row["test_images"])
-    return table
-
-
-def published_classes(key: str) -> Mapping[str, int]:
-    """Return the published labels of a dataset, in official order, with their number of test images."""
-    return _class_table()[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,17 +224,33 @@ class ArchivePlugin(DatasetPlugin):
         """Find the annotation files and compare the classes with the published ones."""
         found = self.find(roots)
         if found is None:
-            sets = " or ".join(" + ".join(names) for names in self.needed)
-            names = ", ".join((self.card.name, *self.folders))
-            looked = ", ".join(str(root) for root in roots)
-            raise DataNotFound(
-                f"{self.card.name} is not on this machine. Looked for {sets} in {looked} and in the folders {names} "
-                "there.",
-                hint=_what_to_type(self.card),
-            )
+            raise DataNotFound(self._absence(roots), hint=_what_to_type(self.card))
         opened = self.dataset(self.card, *found, self.classes)
         opened.labels()
         return opened
+
+    def _absence(self, roots: Sequence[Path]) -> str:
+        """Say where the annotation files were looked for, and what of them is there."""
+        some = [
+            (len(present), place, present, [name for name in names if name not in present])
+            for root in roots
+            for place in self.places(root)
+            for names in self.needed
+            if (present := [name for name in names if os.path.isfile(place / name)])
+        ]
+        if some:
+            _, place, present, missing = max(some, key=lambda found: found[0])
+            return (
+                f"{self.card.name} is not whole: {place} has {', '.join(present)}, but there is no "
+                f"{' and no '.join(str(place / name) for name in missing)}."
+            )
+        sets = " or ".join(" + ".join(names) for names in self.needed[:2])
+        looked = ", ".join(str(root) for root in roots)
+        folders = ", ".join((self.card.name, *self.folders))
+        return (
+            f"{self.card.name} is not on this machine. "
+            f"Looked for {sets} in {looked} and in the folders {folders} there."
+        )
 
 
 def _what_to_type(card: DatasetCard) -> str:

@@ -9,7 +9,8 @@ from fgvr_bench import hookimpl
 from fgvr_bench.core.annotations import read_fields, read_lines
 from fgvr_bench.errors import DataNotFound
 from fgvr_bench.interfaces import DatasetCard, DatasetPlugin, Download
-from fgvr_datasets._archives import ArchiveDataset, ArchivePlugin, Entry, published
+from fgvr_datasets._archives import ArchiveDataset, ArchivePlugin, Entry
+from fgvr_datasets._facts import published
 
 CARD = DatasetCard(
     name="aircraft-102",

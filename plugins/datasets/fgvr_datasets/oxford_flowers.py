@@ -8,7 +8,8 @@ from fgvr_bench import hookimpl
 from fgvr_bench.core.annotations import read_mat
 from fgvr_bench.errors import DataInvalid
 from fgvr_bench.interfaces import DatasetCard, DatasetPlugin, Download
-from fgvr_datasets._archives import ArchiveDataset, ArchivePlugin, Entry, published
+from fgvr_datasets._archives import ArchiveDataset, ArchivePlugin, Entry
+from fgvr_datasets._facts import published
 
 PAGE = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"
 CARD = DatasetCard(

@@ -11,7 +11,8 @@ from fgvr_bench.core.annotations import image_files, read_mat
 from fgvr_bench.core.listing import FileListing
 from fgvr_bench.errors import DataInvalid, DataNotFound
 from fgvr_bench.interfaces import DatasetCard, DatasetPlugin
-from fgvr_datasets._archives import ArchiveDataset, ArchivePlugin, Entry, published
+from fgvr_datasets._archives import ArchiveDataset, ArchivePlugin, Entry
+from fgvr_datasets._facts import published
 
 CARD = DatasetCard(
     name="car-196",
