@@ -143,12 +143,14 @@ def assemble(
     elif settings.options is not None:
         raise UsageError(f"task {task.name} asks without options, so --options {settings.options} has no use.")
     decoding = model.settings.decoding
+    book = _question_book(data.dataset, task, option_set, model.plugin.card, settings)
     inputs: dict[str, Json] = {
         "dataset": {"name": data.name, "split": settings.split, "digest": digest},
         "subset": None,
         "options": None if option_set is None else _option_inputs(option_set),
         "protocol": settings.protocol,
         "task": task.name,
+        "task_facts": dict(task.identify(book.context)),
         "seed": settings.seed,
         "permutations": settings.permutations,
         "images": "blank" if settings.blank_images else "shown",
@@ -166,7 +168,7 @@ def assemble(
         plugin=model.plugin,
         model_settings=model.settings,
         dataset=data.dataset,
-        book=_question_book(data.dataset, task, option_set, model.plugin.card, settings),
+        book=book,
         settings=settings,
         inputs=inputs,
         versions=library_versions(
@@ -193,6 +195,8 @@ def _question_book(
         labels=tuple(dataset.labels()),
         seed=settings.seed,
         foci_template=card.foci_template,
+        foci_trims=card.foci_trims,
+        taxonomy={label: ranks for label in dataset.labels() if (ranks := dataset.taxonomy(label))},
     )
     examples = dataset.examples(settings.split)
     if not len(examples):
@@ -201,4 +205,6 @@ def _question_book(
     if option_set is not None:
         examples = examples_of(option_set, examples)
         options = option_set.for_examples(examples)
-    return QuestionBook(task, context, examples, options, settings.permutations, settings.blank_images)
+    return QuestionBook(
+        task.bound(task.identify(context)), context, examples, options, settings.permutations, settings.blank_images
+    )

@@ -57,6 +57,8 @@ def to_line(question: Question, response: Response, labels: tuple[str, ...]) -> 
         record["subject"] = question.subject
     if question.permutation:
         record["permutation"] = question.permutation
+    if question.truth_rank is not None:
+        record["truth_rank"] = question.truth_rank
     if response.completion is not None:
         record["completion"] = _storable(response.completion)
     if response.scores is not None and response.score_kind is not None:
@@ -101,6 +103,7 @@ def from_line(line: str | bytes, labels: tuple[str, ...]) -> tuple[Question, Res
             tuple(record.get("letters", ())),
             record.get("subject"),
             record.get("permutation", 0),
+            record.get("truth_rank"),
         )
         response = Response(
             question_id,

@@ -67,7 +67,7 @@ def rescore(host: Host, path: Path, protocol: str | None = None, task: str | Non
     asked = content["inputs"]
     same = protocol in {None, asked["protocol"]} and task in {None, asked["task"]}
     chosen = RunSettings(protocol=protocol or asked["protocol"], task=task or (asked["task"] if same else None))
-    found = find_task(host, chosen)
+    found = find_task(host, chosen).bound(asked.get("task_facts", {}) if same else {})
     scorer = Scorer(found, metrics_of(host, found))
     rules = _judge_all(folder, content, found, scorer, same)
     return Rescored(
