@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +21,8 @@ def published(key: str, sha256: str) -> PublishedOptions:
 
 @functools.cache
 def _class_table() -> dict[str, dict[str, int]]:
+    import csv
+
     table: dict[str, dict[str, int]] = {}
     with Path(__file__).with_name("classes.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
