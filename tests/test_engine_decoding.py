@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import tiny
 import tiny_families
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fgvr_bench.engines.huggingface import HuggingFacePlugin
@@ -50,6 +50,7 @@ def test_rows_end_by_end_of_text_limit_or_verdict() -> None:
     assert found == [("c", Stop.EOS, 1), ("cde", Stop.LENGTH, 3), ("ac", Stop.SETTLED, 2), ("", Stop.EOS, 0)]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.lists(st.integers(0, 5), min_size=8, max_size=8), min_size=1, max_size=6),
     st.integers(1, 8),
@@ -66,6 +67,7 @@ def test_a_row_is_answered_as_if_it_were_alone(streams: list[list[int]], limit: 
         )
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 5), min_size=8, max_size=8))
 def test_a_settled_text_is_the_beginning_of_the_whole_one(stream: list[int]) -> None:
     short = run([stream], Decoding(max_new_tokens=8, settled=begins_with_letter)).responses()[0]
@@ -97,8 +99,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def load(folder: Path, decoding: Decoding, **args: str) -> Any:
-    settings = ModelSettings(checkpoint=str(folder), device="cpu", dtype="float64", decoding=decoding, args=args)
-    return PLUGIN.load(settings)
+    asked = ModelSettings(checkpoint=str(folder), device="cpu", dtype="float64", decoding=decoding, args=args)
+    return PLUGIN.load(asked)
 
 
 def batch(model: Any, prompts: list[Prompt]) -> Any:

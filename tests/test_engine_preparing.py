@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +83,21 @@ def test_pixels_travel_in_the_models_precision(tmp_path: Path) -> None:
             [loaded.preparer.item(*pair) for pair in zip(tiny.prompts(2), tiny.pictures(2), strict=True)]
         )
         assert batch["pixel_values"].dtype == getattr(torch, dtype)
-        assert batch["pixel_attention_mask"].dtype == torch.int64
         assert len(loaded.respond(tiny.prompts(2), batch)) == 2
+
+
+def test_a_preparer_can_be_read_where_nothing_was_imported_yet(model: Any, tmp_path: Path) -> None:
+    (tmp_path / "preparer").write_bytes(pickle.dumps(model.preparer))
+    code = (
+        "import pickle, sys; from PIL import Image; from fgvr_bench.types import FileImage, Prompt; "
+        f"preparer = pickle.load(open({str(tmp_path / 'preparer')!r}, 'rb')); "
+        "prompt = Prompt('q', FileImage(''), 'Which?', ('A', 'B'), ('crow', 'tern')); "
+        "print(preparer.item(prompt, Image.new('RGB', (40, 40)))['input_ids'].tolist())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    here = model.preparer.item(prompt("Which?"), Image.new("RGB", (40, 40)))["input_ids"].tolist()
+    assert done.stdout.strip() == str(here)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 
 from fgvr_bench.engines import torchvision_ops
 from fgvr_bench.engines.checkpoints import Checkpoint
-from fgvr_bench.engines.devices import check_device, torch_dtype
+from fgvr_bench.engines.devices import torch_dtype
 from fgvr_bench.engines.fetching import PROCESSOR_FILES, fetch
 from fgvr_bench.engines.huggingface.plugin import Plan
 from fgvr_bench.engines.memory import first_line, is_out_of_memory, memory_guard
@@ -30,10 +30,11 @@ def load_processor(plan: Plan) -> Any:
     torchvision_ops.ensure()
     from transformers import AutoProcessor
 
+    backend = {} if plan.image_backend == "auto" else {"backend": plan.image_backend}
     with quiet(), _explained(plan.processor, "processor"):
         processor = AutoProcessor.from_pretrained(
             folder,
-            backend=plan.image_backend,
+            **backend,
             trust_remote_code=plan.trust_remote_code,
             local_files_only=True,
             **plan.image_settings,
@@ -52,10 +53,9 @@ def load_weights(plan: Plan) -> Any:
     """Load the model in evaluation mode on its device.
 
     Raises:
-        ModelUnavailable: incomplete or damaged files, an unknown architecture, a device that torch cannot use.
+        ModelUnavailable: incomplete or damaged files, an unknown architecture.
         OutOfMemory: the weights do not fit.
     """
-    check_device(plan.device)
     folder = fetch(plan.checkpoint)
     torchvision_ops.ensure()
     import torch

@@ -6,7 +6,8 @@ import gc
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fgvr_bench.engines.devices import device_kind
+from fgvr_bench.engines.devices import check_device, device_kind
+from fgvr_bench.engines.fetching import fetch
 from fgvr_bench.engines.huggingface.answers import NotDistinct
 from fgvr_bench.engines.huggingface.decoding import Rows, greedy, make_greedy, rank
 from fgvr_bench.engines.huggingface.loading import load_processor, load_weights, quiet
@@ -88,6 +89,9 @@ def load(plugin: HuggingFacePlugin, plan: Plan, decoding: Decoding) -> Model:
         ModelUnavailable, OutOfMemory: says what is missing and what to type.
         UsageError: letters are to be ranked that the tokenizer does not tell apart.
     """
+    check_device(plan.device)
+    if plan.checkpoint.folder is not None:
+        fetch(plan.checkpoint)  # a folder without weights is told so before it is told that it has no processor
     processor = load_processor(plan)
     template = choose_template(processor, plan.template, plugin.template, plan.checkpoint.name)
     ranks = decoding.name == "logprob"

@@ -18,7 +18,8 @@ from fgvr_bench.interfaces import Model, ModelCard, ModelPlugin, ModelSettings
 from fgvr_bench.types import Json
 
 ATTENTIONS = ("sdpa", "eager", "flash_attention_2")
-IMAGE_BACKENDS = ("torchvision", "pil")
+IMAGE_BACKENDS = ("auto", "torchvision", "pil")
+"""Who resizes images: transformers' choice (torchvision where it can do the same), or one of the two."""
 
 
 @dataclass(frozen=True, slots=True)
