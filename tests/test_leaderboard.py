@@ -15,6 +15,7 @@ from toy import Script, ToyModel, ToyPlugin
 from fgvr_bench.cli.leaderboard import leaderboard
 from fgvr_bench.core.leaderboard import MARKERS, build_tables, to_csv, to_markdown
 from fgvr_bench.core.results import read_runs
+from fgvr_bench.core.subset import import_subset
 from fgvr_bench.errors import FgvrError
 
 
@@ -53,6 +54,19 @@ def test_other_seeds_and_option_sets_are_other_columns(tmp_path: Path) -> None:
     assert len(head) == 3, "and there is no mean over columns that asked one dataset twice"
 
 
+def test_seen_and_unseen_classes_stand_with_their_harmonic_mean(tmp_path: Path) -> None:
+    dataset = ToyPlugin()
+    file = tmp_path / "seen.txt"
+    file.write_text("Amber\nSky_blue\n")
+    import_subset(file, dataset.dataset, "test", "seen")
+    for name in ("seen", "unseen"):
+        play(tmp_path / "r", ToyModel("says-a", Script("always-a")), dataset, subset=name)
+    head, _, row = body(board(tmp_path / "r"))
+    assert head == ["model", "toy seen<br>n = 20", "toy unseen<br>n = 20", "toy<br>harmonic mean"]
+    seen, unseen = (run.metrics["accuracy"] or 0 for run in read_runs(tmp_path / "r")[0])
+    assert float(row[3]) == pytest.approx(100 * 2 * seen * unseen / (seen + unseen), abs=0.05)
+
+
 def test_runs_of_one_cell_that_differ_are_rows_labelled_by_what_differs(tmp_path: Path) -> None:
     play(tmp_path)
     play(tmp_path, batch_size=3)
@@ -83,7 +97,8 @@ def test_csv_has_a_row_a_run_and_figures_in_full(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", ["", "{", "[]", '{"format": "fgvr-bench/run", "version": 1}', '{"format": "fgvr-bench/run", "version": 9}']
+    "damage",
+    ["", "{", "[]", '{"format": "fgvr-bench/run", "version": 1}', '{"format": "fgvr-bench/run", "version": 9}'],
 )
 def test_a_damaged_or_newer_run_is_named_and_the_rest_is_built(tmp_path: Path, damage: str) -> None:
     play(tmp_path)

@@ -116,6 +116,17 @@ def test_limit_takes_a_prefix_in_proportion_and_a_larger_one_goes_on(tmp_path: P
     assert len(model.model.asked) == len(set(model.model.asked)) == 40
 
 
+def test_a_subset_asks_about_its_classes_alone_with_the_same_questions(tmp_path: Path) -> None:
+    file = tmp_path / "mine.txt"
+    file.write_text("Amber\nSky blue\n")
+    everything = {line["question_id"]: line for line in lines_of(play(tmp_path / "r"))}
+    some = play(tmp_path / "r", subset=str(file))
+    assert some.results[0].questions == 20
+    assert all(everything[line["question_id"]] == line for line in lines_of(some))
+    file.write_text("Amber\nMoss green\n")
+    assert play(tmp_path / "r", subset=str(file)).results[0].run_id != some.results[0].run_id, "members, not names"
+
+
 def test_blank_images_tell_what_the_text_alone_gives(tmp_path: Path) -> None:
     class Sees(Script):
         def _one(self, prompt: Any, image: Any) -> Response:

@@ -48,6 +48,7 @@ def _model_args(ctx: click.Context, param: click.Parameter, given: tuple[str, ..
     "--dataset", "-d", "datasets", multiple=True, required=True, help="A dataset's name, or 'all'; several times."
 )
 @click.option("--split", default="test", show_default=True, help="Part of the dataset to ask about.")
+@click.option("--subset", help="seen, unseen, another imported list, or a file of classes or examples.")
 @click.option("--protocol", default=DEFAULT_PROTOCOL, show_default=True, help="How to ask, parse and score.")
 @click.option("--task", help="A task of the protocol.  [default: its first]")
 @click.option("--options", help="An option set's file, or a miner's name.  [default: the dataset's own]")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fgvr_bench.core.digest import dataset_digest
 from fgvr_bench.core.host import Host
@@ -13,9 +13,10 @@ from fgvr_bench.core.order import RULE
 from fgvr_bench.core.paths import data_roots
 from fgvr_bench.core.progress import Progress, quiet
 from fgvr_bench.core.published import examples_of
-from fgvr_bench.core.questions import QuestionBook
+from fgvr_bench.core.questions import Picked, QuestionBook
 from fgvr_bench.core.run_folder import RunFolder, run_id, without_credentials
 from fgvr_bench.core.settings import RunSettings
+from fgvr_bench.core.subset import Subset, read_subset
 from fgvr_bench.core.tasks import find_task, settle_decoding
 from fgvr_bench.core.versions import library_versions
 from fgvr_bench.errors import UsageError
@@ -29,7 +30,7 @@ from fgvr_bench.interfaces import (
     ModelSettings,
     Task,
 )
-from fgvr_bench.types import Json
+from fgvr_bench.types import Example, Json, Options
 
 if TYPE_CHECKING:
     from fgvr_bench.core.options import OptionSet
@@ -143,10 +144,11 @@ def assemble(
     elif settings.options is not None:
         raise UsageError(f"task {task.name} asks without options, so --options {settings.options} has no use.")
     decoding = model.settings.decoding
-    book = _question_book(data.dataset, task, option_set, model.plugin.card, settings)
+    subset = None if settings.subset is None else read_subset(settings.subset, data.dataset, settings.split)
+    book = _question_book(data.dataset, task, option_set, model.plugin.card, settings, subset)
     inputs: dict[str, Json] = {
         "dataset": {"name": data.name, "split": settings.split, "digest": digest},
-        "subset": None,
+        "subset": None if subset is None else subset.inputs(),
         "options": None if option_set is None else _option_inputs(option_set),
         "protocol": settings.protocol,
         "task": task.name,
@@ -184,27 +186,48 @@ def _option_inputs(option_set: OptionSet) -> dict[str, Json]:
 
 
 def _question_book(
-    dataset: Dataset, task: Task, option_set: OptionSet | None, card: ModelCard, settings: RunSettings
+    dataset: Dataset,
+    task: Task,
+    option_set: OptionSet | None,
+    card: ModelCard,
+    settings: RunSettings,
+    subset: Subset | None,
 ) -> QuestionBook:
     if settings.permutations < 1:
         raise UsageError(f"--permutations {settings.permutations} is less than one order a question.")
     if settings.limit is not None and settings.limit < 1:
         raise UsageError(f"--limit {settings.limit} asks no question.")
-    context = AskContext(
+    examples = dataset.examples(settings.split)
+    options: Sequence[Options] | None = None
+    if option_set is not None:
+        examples = examples_of(option_set, examples)
+        options = option_set.for_examples(examples)
+    if subset is not None:
+        examples, options = _picked(examples, options, subset)
+    if not len(examples):
+        where = f"split {settings.split}" + (f", subset {subset.name}" if subset else "")
+        raise UsageError(f"{dataset.card.name} has no examples in {where}.")
+    context = _context(dataset, card, settings)
+    bound = task.bound(task.identify(context))
+    return QuestionBook(bound, context, examples, options, settings.permutations, settings.blank_images)
+
+
+def _picked(
+    examples: Sequence[Example], options: Sequence[Options] | None, subset: Subset
+) -> tuple[Sequence[Example], Sequence[Options] | None]:
+    import numpy as np
+
+    chosen = (index for index in range(len(examples)) if subset(examples[index]))
+    places = np.fromiter(chosen, dtype=np.int32)
+    return Picked(examples, places), None if options is None else Picked(options, places)
+
+
+def _context(dataset: Dataset, card: ModelCard, settings: RunSettings) -> AskContext:
+    return AskContext(
         noun=dataset.card.noun,
         labels=tuple(dataset.labels()),
         seed=settings.seed,
         foci_template=card.foci_template,
         foci_trims=card.foci_trims,
         taxonomy={label: ranks for label in dataset.labels() if (ranks := dataset.taxonomy(label))},
-    )
-    examples = dataset.examples(settings.split)
-    if not len(examples):
-        raise UsageError(f"{dataset.card.name} has no examples in split {settings.split}.")
-    options: Sequence[Any] | None = None
-    if option_set is not None:
-        examples = examples_of(option_set, examples)
-        options = option_set.for_examples(examples)
-    return QuestionBook(
-        task.bound(task.identify(context)), context, examples, options, settings.permutations, settings.blank_images
     )

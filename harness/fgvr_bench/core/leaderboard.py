@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 from fgvr_bench.core.results import StoredRun
@@ -30,6 +30,9 @@ class Column:
     shown: str
     """Whether models saw the images: ``shown``, or ``blank`` ones in their place."""
     subset: str
+    """Name of the subset; empty for all."""
+    members: str
+    """Digest of the subset's classes or examples."""
     options: str
     """Digest of the option set, or ``none``."""
     miner: str
@@ -53,13 +56,14 @@ class Table:
 def column_of(run: StoredRun) -> Column:
     """Return the column that a run belongs to."""
     inputs = run.inputs
-    options = inputs.get("options") or {}
+    options, subset = inputs.get("options") or {}, inputs.get("subset") or {}
     return Column(
         dataset=run.dataset,
         split=str(inputs["dataset"]["split"]),
         images=str(inputs["dataset"]["digest"]),
         shown=str(inputs.get("images", "shown")),
-        subset=str(inputs.get("subset") or ""),
+        subset=str(subset.get("name", "")),
+        members=str(subset.get("digest", "")),
         options=str(options.get("digest", "none")),
         miner=f"{options['miner']}, k = {options['k']}" if options else "none",
         protocol=str(inputs["protocol"]),
@@ -171,10 +175,15 @@ def _grid(table: Table) -> tuple[list[str], list[list[str]], list[str]]:
     """Return heads (lines parted by ``<br>``), rows and caption, as plain text."""
     datasets = {column.dataset for column in table.columns if column.shown == "shown"}
     average = 1 < len(datasets) == len(table.columns)  # a mean over datasets, each asked in one way
-    heads = ["model", *[_head(column, table) for column in table.columns], *(["mean"] if average else [])]
+    pairs = seen_and_unseen(table.columns)
+    harmonic = [f"{seen.dataset}<br>harmonic mean" for seen, _ in pairs]
+    heads = ["model", *[_head(column, table) for column in table.columns], *harmonic, *(["mean"] if average else [])]
     rows = []
     for label, cells in table.rows:
         figures = [_percent(accuracy(cells[column])) if column in cells else "" for column in table.columns]
+        for pair in pairs:
+            found = [accuracy(cells[column]) if column in cells else None for column in pair]
+            figures.append(_percent(harmonic_mean(*found)))
         mean = _percent(_mean(cells)) if len(cells) == len(table.columns) else ""
         rows.append([label, *figures, *([mean] if average else [])])
     return heads, rows, _caption(table)
@@ -182,13 +191,36 @@ def _grid(table: Table) -> tuple[list[str], list[list[str]], list[str]]:
 
 def _head(column: Column, table: Table) -> str:
     counts = sorted({cells[column].questions for _, cells in table.rows if column in cells})
-    shown = column.dataset if column.split == "test" else f"{column.dataset} {column.split}"
+    shown = " ".join(filter(None, [column.dataset, column.split if column.split != "test" else "", column.subset]))
     if column.shown != "shown":
         shown += f"<br>{column.shown} images"
-    twins = [other for other in table.columns if (other.dataset, other.split) == (column.dataset, column.split)]
+    twins = [other for other in table.columns if _asked_of(other) == _asked_of(column)]
     if len(twins) > 1:
         shown += f"<br>{column.miner} {column.options[:6]}"
     return f"{shown}<br>n = {', '.join(f'{count:,}' for count in counts)}"
+
+
+def _asked_of(column: Column) -> tuple[str, ...]:
+    return column.dataset, column.split, column.subset, column.shown
+
+
+def seen_and_unseen(columns: Sequence[Column]) -> list[tuple[Column, Column]]:
+    """Return the pairs of columns that are a dataset's seen and unseen classes, asked in one way."""
+    unseen = {replace(column, subset="", members=""): column for column in columns if column.subset == "unseen"}
+    seen = [column for column in columns if column.subset == "seen"]
+    bare = [(column, replace(column, subset="", members="")) for column in seen]
+    return [(column, unseen[way]) for column, way in bare if way in unseen]
+
+
+def harmonic_mean(seen: float | None, unseen: float | None) -> float | None:
+    """Return ``2 s u / (s + u)``, the figure of generalised zero-shot recognition (Xian et al. 2017, equation 3).
+
+    >>> harmonic_mean(0.8, 0.2)
+    0.32000000000000006
+    """
+    if seen is None or unseen is None:
+        return None
+    return 2 * seen * unseen / (seen + unseen) if seen + unseen else 0.0
 
 
 def _caption(table: Table) -> list[str]:

@@ -4,9 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar, overload
 
 from fgvr_bench.interfaces import AskContext, Task
 from fgvr_bench.types import Example, Options, Prompt, Question
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Picked(Sequence[T]):
+    """Some items of a lazy sequence, by their places."""
+
+    items: Sequence[T]
+    places: Any
+    """int array of places, rising."""
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> Picked[T]: ...
+    def __getitem__(self, index: int | slice) -> T | Picked[T]:
+        if isinstance(index, slice):
+            return Picked(self.items, self.places[index])
+        return self.items[int(self.places[index])]
 
 
 @dataclass(frozen=True, slots=True)

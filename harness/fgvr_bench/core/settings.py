@@ -14,6 +14,8 @@ class RunSettings:
     """Settings of ``fgvr-bench run`` and `fgvr_bench.evaluate`, under the same names."""
 
     split: str = "test"
+    subset: str | None = None
+    """``seen``, ``unseen``, another imported list, or a file of classes or example ids; None takes all."""
     protocol: str = DEFAULT_PROTOCOL
     task: str | None = None
     """A task of the protocol; None takes its first."""
