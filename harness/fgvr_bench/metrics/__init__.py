@@ -14,7 +14,25 @@ if TYPE_CHECKING:
 @hookimpl
 def register_metrics(register: Callable[[Metric], None]) -> None:
     """Register the built-in metrics."""
-    from fgvr_bench.metrics import accuracy, failed, mean_class_accuracy, unparsed
+    from fgvr_bench.metrics import (
+        accuracy,
+        calibration_error,
+        consistency,
+        debiased_accuracy,
+        difficulty,
+        failed,
+        hierarchical_precision,
+        mean_class_accuracy,
+        position_gap,
+        tokens,
+        top_answer,
+        truncated,
+        unparsed,
+    )
 
-    for module in (accuracy, mean_class_accuracy, unparsed, failed):
+    for module in (accuracy, mean_class_accuracy, unparsed, failed, top_answer, position_gap, consistency):
+        register(module.METRIC)
+    register(difficulty.EASY)
+    register(difficulty.HARD)
+    for module in (debiased_accuracy, calibration_error, truncated, tokens, hierarchical_precision):
         register(module.METRIC)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 @hookimpl
 def register_protocols(register: Callable[[ProtocolCard], None]) -> None:
     """Register the built-in protocols."""
+    from fgvr_bench.protocols.cot import FGVR_1_COT
     from fgvr_bench.protocols.fgvr1 import FGVR_1
+    from fgvr_bench.protocols.foci import FOCI
 
-    register(FGVR_1)
+    for card in (FGVR_1, FGVR_1_COT, FOCI):
+        register(card)

@@ -63,6 +63,14 @@ def plain(text: str) -> str:
     return text
 
 
+def own_text(text: str) -> str | None:
+    """Return `text` without an echo of the question before it; None where the echo has not ended."""
+    opening = _OPENING.match(text)
+    if opening is not None:
+        return text[opening.end() :]
+    return None if _ECHO.match(text) else text
+
+
 def turn(text: str) -> tuple[str, bool]:
     """Return the model's first turn, and whether text that follows can no longer be part of it.
 
@@ -72,21 +80,19 @@ def turn(text: str) -> tuple[str, bool]:
     >>> turn("B\\nUser: And which of these? Assistant: C")
     ('B\\n', True)
     """
-    opening = _OPENING.match(text)
-    if opening is not None:
-        text = text[opening.end() :]
-    elif _ECHO.match(text):
+    own = own_text(text)
+    if own is None:
         return text, False
     begin = 0
-    if _THOUGHT_START.match(text, len(text) - len(text.lstrip())):
-        closing = _THOUGHT_END.search(text)
+    if _THOUGHT_START.match(own, len(own) - len(own.lstrip())):
+        closing = _THOUGHT_END.search(own)
         if closing is None:
-            return text, False
+            return own, False
         begin = closing.end()
-    end = _TURN_END.search(text, begin)
+    end = _TURN_END.search(own, begin)
     if end is None:
-        return text, False
-    answer = text[: end.start()]
+        return own, False
+    answer = own[: end.start()]
     return answer, bool(answer.strip())
 
 
@@ -99,8 +105,8 @@ def after_thinking(text: str) -> str | None:
     return None if _THOUGHT_START.search(rest) else rest
 
 
-def tagged_answer(text: str, first: bool = False) -> str | None:
-    """Return what stands in the last ``<answer>`` tag (or the first), which may be open at the end; None without.
+def tagged_answer(text: str) -> str | None:
+    """Return what stands in the last ``<answer>`` tag, which may be open at the end; None without.
 
     >>> tagged_answer("<answer>A</answer> No: <answer>B</answer>")
     'B'
@@ -108,18 +114,24 @@ def tagged_answer(text: str, first: bool = False) -> str | None:
     start = -1
     for opening in _ANSWER_START.finditer(text):
         start = opening.end()
-        if first:
-            break
     if start < 0:
         return None
     end = _ANSWER_END.search(text, start)
     return text[start : end.start() if end else len(text)]
 
 
-def answer_closed(text: str) -> bool:
-    """Say whether an ``<answer>`` tag was opened and closed again."""
-    start = _ANSWER_START.search(text)
-    return start is not None and _ANSWER_END.search(text, start.end()) is not None
+def answer_after_thought(text: str) -> tuple[str | None, bool]:
+    """Return what stands in the first ``<answer>`` tag after the first closed thought, and whether it is closed.
+
+    >>> answer_after_thought("<think>A?</think><answer>B</answer> <answer>C</answer>")
+    ('B', True)
+    """
+    thought = _THOUGHT_END.search(text)
+    start = _ANSWER_START.search(text, thought.end()) if thought is not None else None
+    if start is None:
+        return None, False
+    end = _ANSWER_END.search(text, start.end())
+    return text[start.end() : end.start() if end else len(text)], end is not None
 
 
 def boxed(text: str) -> str | None:

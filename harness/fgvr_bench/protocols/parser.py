@@ -43,7 +43,7 @@ def parse_choice(completion: str, letters: Sequence[str], choices: Sequence[str]
     return _at_once(completion, letters, choices) or read_turn(clean.turn(completion)[0], letters, choices)
 
 
-def settled(text: str, letters: Sequence[str], choices: Sequence[str]) -> bool:
+def is_over(text: str) -> bool:
     """Say whether no continuation of `text` changes what `parse_choice` returns.
 
     True only where the text writes out the end of the answer: an end-of-text sign, or the next turn's role.  An
@@ -62,14 +62,18 @@ def read_turn(text: str, letters: Sequence[str], choices: Sequence[str]) -> Read
         return Reading(None, "unfinished-thinking")
     tagged = clean.tagged_answer(rest)
     if tagged is not None:
-        return _inside(tagged, "answer-tag", letters, choices)
+        return read_inside(tagged, "answer-tag", letters, choices)
     boxed = clean.boxed(rest)
     if boxed is not None:
-        return _inside(boxed, "boxed", letters, choices)
+        return read_inside(boxed, "boxed", letters, choices)
     return _read(rest, letters, choices)
 
 
-def _inside(text: str, rule: str, letters: Sequence[str], choices: Sequence[str]) -> Reading:
+def read_inside(text: str, rule: str, letters: Sequence[str], choices: Sequence[str]) -> Reading:
+    """Read what a tag or box holds; `rule` names it where it gives a choice."""
+    if len(text) > clean.MAX_CHARS:
+        return Reading(None, "too-long")
+    text = clean.plain(text)
     box = clean.boxed(text)
     reading = _read(text if box is None else box, letters, choices)
     return reading if reading.choice is None else Reading(reading.choice, rule)
@@ -95,7 +99,7 @@ def _at_once(completion: str, letters: Sequence[str], choices: Sequence[str]) ->
 
 def _read(text: str, letters: Sequence[str], choices: Sequence[str]) -> Reading:
     reading = decide(skeleton(text, letters, choices))
-    if reading.rule != "unread":
+    if reading.rule != "unread" or not letters:
         return reading
     part = _part_of_one(text, choices)
     return reading if part is None else Reading(part, "label-part")

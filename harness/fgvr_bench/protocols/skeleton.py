@@ -142,7 +142,8 @@ def _label_sign(text: str, found: Found, choices: Sequence[str], offered: dict[s
     word = before.rstrip(" ").rpartition(" ")[2].rpartition("\n")[2] if before.endswith(" ") else ""
     word = word.strip(_OPENS + _CLOSES + "#").lower()
     plain = (
-        len(word) < 2
+        not offered  # then all names there are stand before the reader
+        or len(word) < 2
         or not word[-1].isalpha()
         or word in PLAIN_WORDS
         or word.endswith("ly")

@@ -52,9 +52,9 @@ DECLARED_AFTER = re.compile(
 STATED_BEFORE = _left(
     r"\b(?:is|was|be|it's|that's|this's|he's|she's|shows?|showing|depicts?|depicting|displays?|displaying|contains?"
     r"|presents?|see|suggests?|indicates?|identify|identified as|classified as|labell?ed as|labell?ed|recogni[sz]ed as"
-    r"|called|named|known as|confirms?|reveals?|represents?|favou?rs?|supports?|points? to|match(?:es|ing)?|fits?|means|becomes?"
-    r"|remains?|leaving|leaves|narrows? (?:it )?down to|down to|but|so|then|hence|thus|therefore|definitely|clearly"
-    r"|probably|obviously|certainly|surely|rather|actually|conclusion"
+    r"|called|named|known as|confirms?|reveals?|represents?|favou?rs?|supports?|points? to|match(?:es|ing)?|fits?|means"
+    r"|becomes?|remains?|leaving|leaves|narrows? (?:it )?down to|down to|but|so|then|hence|thus|therefore|definitely"
+    r"|clearly|probably|obviously|certainly|surely|rather|actually|conclusion"
     r"|(?:image|photo|picture|photograph|shot|example|portrait|view|species|type|kind|breed|variety|specimen) of)\b"
     r"|->|=>|→|⇒|="
 )
@@ -92,7 +92,8 @@ TURN = re.compile(r"\b(?:but|instead|rather(?! than)|so|therefore|thus|hence)\b|
 
 COMPARED_BEFORE = re.compile(
     r"\b(?:resembl\w+|similar(?:ity|ities|ly)?|reminiscent|compar\w+|than|confus\w+|mistak\w+|close to|related"
-    r"|differ\w*|distinguish\w*|versus|vs|between|as with|akin|relatives?|cousins?|alternatives?|lookalikes?|unlike)\b[^,;]*$"
+    r"|differ\w*|distinguish\w*|versus|vs|between|as with|akin|relatives?|cousins?|alternatives?|lookalikes?"
+    r"|unlike)\b[^,;]*$"
 )
 """The text only compares with what follows."""
 
@@ -128,7 +129,8 @@ CONCLUDES = re.compile(
 
 REFUSES = re.compile(
     r"\b(?:can't|cannot|can not|unable|not sure|unsure|not certain|uncertain|don't know|do not know|unclear"
-    r"|difficult|hard to|impossible|insufficient|not possible|none of|not enough|ambiguous|undetermined|not visible|n/?a)\b"
+    r"|difficult|hard to|impossible|insufficient|not possible|none of|not enough|ambiguous|undetermined"
+    r"|not visible|n/?a)\b"
 )
 """The text says that it does not know."""
 
