@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import tiny_families
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fgvr_bench.core.host import Host
 from fgvr_bench.engines.huggingface import HuggingFacePlugin
 from fgvr_bench.engines.huggingface.answers import AnswerTokens, NotDistinct
 from fgvr_bench.engines.huggingface.decoding import Rows
@@ -231,3 +233,24 @@ def test_questions_with_different_numbers_of_choices_share_a_batch(folder: Path)
     asked = [*tiny.prompts(1), Prompt("q", FileImage(""), "Is it?", (), ("yes", "no"))]
     together = model.respond(asked, batch(model, asked))
     assert [len(response.scores) for response in together] == [4, 2]
+
+
+HOST = Host()
+HOST.add(importlib.import_module("fgvr_bench.protocols"), "protocols")
+PIECES = ("", "A", "B", ".", " ", "crow", "tern", "Answer: ", "The ", "is ", "not ", "\n", "or ", "**", "(", ")")
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.integers(0, len(PIECES) - 1), min_size=12, max_size=12))
+def test_the_verdict_on_a_settled_row_is_that_on_the_whole_text(stream: list[int]) -> None:
+    task = next(iter(HOST.protocols["fgvr-1"].tasks.values()))
+    early, whole = (
+        Rows([prompt()], lambda tokens: "".join(PIECES[token] for token in tokens), frozenset({END}), decoding)
+        for decoding in (Decoding(max_new_tokens=12, settled=task.settled), Decoding(max_new_tokens=12))
+    )
+    for rows in (early, whole):
+        for token in stream:
+            if rows.at_work:
+                rows.take([token])
+    verdicts = [task.read(rows.responses()[0], ("A", "B"), ("crow", "tern")).choice for rows in (early, whole)]
+    assert verdicts[0] == verdicts[1]
