@@ -45,9 +45,10 @@ def make_overlay(folder: Path) -> Path:
     site = folder / here.relative_to(sys.prefix)
     borrowed = folder / "borrowed"
     borrowed.mkdir()
-    for entry in here.iterdir():
+    lender = Path(sys.prefix) / "borrowed"  # this environment is an overlay itself
+    for entry in (lender if lender.exists() else here).iterdir():
         if not _is_editable(entry):
-            (borrowed / entry.name).symlink_to(entry)
+            (borrowed / entry.name).symlink_to(entry.resolve())
     (site / "borrowed.pth").write_text(f"{borrowed}\n")
     return folder / "bin" / "python"
 
