@@ -111,3 +111,15 @@ def test_finedefics_is_a_distribution_of_its_own(installed: Path, call: Call, tm
             [python, "-c", code.format(str(tmp_path))], cwd=folder, capture_output=True, text=True, check=True
         )
         assert asked.stdout == "True\n"
+
+
+def test_an_overlay_of_an_overlay_borrows_the_same_and_nothing_installed(installed: Path, tmp_path: Path) -> None:
+    code = "import overlay, pathlib, sys; print(overlay.make_overlay(pathlib.Path(sys.argv[1])))"
+    scripts = overlay.ROOT / "scripts"
+    made = subprocess.run(
+        [installed, "-c", code, tmp_path / "second"], cwd=scripts, capture_output=True, text=True, check=True
+    )
+    first, second = (folder / "borrowed" for folder in (installed.parent.parent, tmp_path / "second"))
+    assert Path(made.stdout.strip()) == tmp_path / "second" / "bin" / "python"
+    assert sorted(entry.name for entry in first.iterdir()) == sorted(entry.name for entry in second.iterdir())
+    assert not any(entry.name.startswith(("fgvr_", "finedefics")) for entry in first.iterdir())
