@@ -32,9 +32,9 @@ class DebiasedAccuracy(OrdersOfOne):
                     votes[label] += score
         else:
             for scored in orders:
-                label = label_given(scored)
-                if label is not None:
-                    votes[label] += 1
+                given = label_given(scored)
+                if given is not None:
+                    votes[given] += 1
         question = orders[0].question
         truth = question.choices[question.target or 0]
         self._count += 1

@@ -112,6 +112,6 @@ def _check_reading(raw: str, predicted: str, options: tuple[str, ...], number: i
     read = letter if letter.startswith(UNREAD) else options[LETTERS.index(letter)]
     if read != predicted:
         raise DataInvalid(
-            f"row {number} of the answers says that {raw!r} was read as {predicted!r}; the published rule reads {read!r}.",
+            f"row {number} of the answers: {raw!r} was read as {predicted!r}, where the published rule reads {read!r}.",
             hint="The file is damaged, or was read by another rule.",
         )
