@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from option_toys import Pictures, draw_pictures
@@ -23,9 +24,8 @@ def pictures(tmp_path: Path) -> Pictures:
 
 
 def test_the_digest_is_the_documented_one(pictures: Pictures) -> None:
-    lines = [{"format": "fgvr-bench/dataset-digest", "source": None, "version": 1}]
-    for example in pictures.examples():
-        lines.append([example.example_id, example.label, hashlib.sha256(example.image.read()).hexdigest()])
+    lines: list[Any] = [{"format": "fgvr-bench/dataset-digest", "source": None, "version": 1}]
+    lines += [[e.example_id, e.label, hashlib.sha256(e.image.read()).hexdigest()] for e in pictures.examples()]
     text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
     assert dataset_digest(pictures, "test") == hashlib.sha256(text.encode()).hexdigest()
 

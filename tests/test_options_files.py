@@ -123,11 +123,11 @@ def _broken(path: Path, name: str) -> None:
     lines = path.read_bytes().splitlines(keepends=True)
     row = json.loads(lines[3])
     edits: dict[str, Any] = {
-        "cut within a line": lambda: lines[:-1] + [lines[-1][:-10]],
+        "cut within a line": lambda: [*lines[:-1], lines[-1][:-10]],
         "cut between lines": lambda: lines[:-1],
         "no header": lambda: lines[1:],
         "not JSON": lambda: [b"options\n"],
-        "empty": lambda: [],
+        "empty": list,
         "edited": lambda: [
             *lines[:3],
             _line(row | {"choices": row["choices"][:1] + row["choices"][:0:-1]}),

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SMOOTHING = 0.1
 """Added to every count of naive Bayes."""
+FOLDS = 2
+"""Parts of the learnt rows that take turns in being counted and being predicted."""
 RIDGE = 1.0
 """Strength of the sparse model's penalty."""
 STEPS, RATE = 40, 0.1
@@ -52,14 +54,17 @@ def weighed_evidence(train: Rows, test: Rows, labels: int) -> Scores:
     How often the truth was t, and the others were shown with it; how often it was one of the others, with t
     shown; who of the two it was when both were shown; how often t is the truth when it is shown; and how often
     the two are shown together at all, in `test` as well (no truth is needed to know that).
-    For the rows that it learns from, each row is left out of its own counts.
+    What the rows that it learns from show is counted in other folds of them, each class spread evenly: leaving
+    out single rows would mark the truth by its count.
     """
     import numpy as np
 
-    counts = _Counts(train, labels)
     together = _together(np.concatenate([train, test]), labels)
-    learnt = _evidence(train, counts, together, leave_out=1)
-    asked = _evidence(test, counts, together, leave_out=0)
+    folds = _folds(train[:, 0])
+    learnt = np.empty((*train.shape, 6))
+    for fold in range(FOLDS):
+        learnt[folds == fold] = _evidence(train[folds == fold], _Counts(train[folds != fold], labels), together)
+    asked = _evidence(test, _Counts(train, labels), together)
     there = train >= 0
     mean, spread = learnt[there].mean(axis=0), learnt[there].std(axis=0)
     spread[spread == 0] = 1
@@ -149,28 +154,32 @@ def _pairs(rows: Rows) -> NDArray[np.bool_]:
     return pairs
 
 
-def _evidence(rows: Rows, counts: _Counts, together: Scores, leave_out: int) -> Scores:
-    """Return the evidence for each choice, shape (n, k, 6); ``leave_out`` 1 takes each row out of the counts."""
+def _folds(truths: Rows) -> Rows:
+    """Return a fold for each row, every class spread evenly over the folds."""
     import numpy as np
 
-    k = rows.shape[1]
-    first = np.zeros(k)
-    first[0] = leave_out  # the row was counted once, with its first choice as the truth
+    order = np.argsort(truths, kind="stable")
+    folds = np.empty(len(truths), np.int64)
+    folds[order] = np.arange(len(truths)) % FOLDS
+    return folds
+
+
+def _evidence(rows: Rows, counts: _Counts, together: Scores) -> Scores:
+    """Return the evidence for each choice, shape (n, k, 6)."""
+    import numpy as np
+
     truth, other = rows[:, :, None], rows[:, None, :]
     labels = len(counts.truths)
-    t_with_o = counts.shown[truth, other] - first[:, None]
-    o_with_t = counts.shown[other, truth] - first[None, :]
-    truths = counts.truths[rows] - first
-    others = counts.truths[other] - first[None, :]
+    t_with_o, o_with_t = counts.shown[truth, other], counts.shown[other, truth]
+    truths = counts.truths[rows]
     per_pair = [
-        np.log((np.maximum(t_with_o, 0) + SMOOTHING) / (truths[:, :, None] + SMOOTHING * labels)),
-        np.log((np.maximum(o_with_t, 0) + SMOOTHING) / (others + SMOOTHING * labels)),
-        np.log((np.maximum(t_with_o, 0) + 0.5) / (np.maximum(t_with_o, 0) + np.maximum(o_with_t, 0) + 1)),
+        np.log((t_with_o + SMOOTHING) / (truths[:, :, None] + SMOOTHING * labels)),
+        np.log((o_with_t + SMOOTHING) / (counts.truths[other] + SMOOTHING * labels)),
+        np.log((t_with_o + 0.5) / (t_with_o + o_with_t + 1)),
         np.log(together[truth, other]),
     ]
     pairs = _pairs(rows)
-    members = counts.members[rows] - leave_out
-    per_choice = [np.log(truths + 0.5), np.log((truths + 0.5) / (members + 1))]
+    per_choice = [np.log(truths + 0.5), np.log((truths + 0.5) / (counts.members[rows] + 1))]
     return np.stack([*((each * pairs).sum(axis=2) for each in per_pair), *per_choice], axis=2)
 
 

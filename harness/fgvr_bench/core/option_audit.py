@@ -92,7 +92,7 @@ def audit_rows(rows: Rows, seed: int = 0) -> Audit:
         chance=float((1 / (rows >= 0).sum(axis=1)).mean()),
         naive_bayes=cross_validate(blind.naive_bayes, rows, seed),
         strongest=cross_validate(blind.strongest, rows, seed),
-        permuted=cross_validate(blind.strongest, permute_truths(rows, seed), seed),
+        permuted=cross_validate(blind.strongest, permute_truths(rows, seed), seed, evenly=False),
         curve=learning_curve(blind.strongest, rows, seed),
     )
 
@@ -102,17 +102,25 @@ def image_blind_accuracy(rows: Rows, seed: int = 0) -> float:
 
     Args:
         rows: label numbers, shape (n, k), the truth first.
-        seed: of the division into halves; both directions are taken.
+        seed: of the division into halves, by lot alone; both directions are taken.
     """
-    return cross_validate(blind.naive_bayes, rows, seed).accuracy
+    return cross_validate(blind.naive_bayes, rows, seed, evenly=False).accuracy
 
 
-def cross_validate(predictor: Predictor, rows: Rows, seed: int = 0) -> Blind:
-    """Return what a predictor achieves on each half of the questions after learning from the other."""
+def cross_validate(predictor: Predictor, rows: Rows, seed: int = 0, evenly: bool = True) -> Blind:
+    """Return what a predictor achieves on each half of the questions after learning from the other.
+
+    ``evenly`` gives each half the same share of every class (see `divide`).  Truths that were drawn by lot have
+    to be divided by lot too: equal shares would carry the luck of the draw from one half to the other.
+    """
     import numpy as np
 
-    order = np.random.default_rng(seed).permutation(len(rows))
-    halves = order[: len(rows) // 2], order[len(rows) // 2 :]
+    generator = np.random.default_rng(seed)
+    if evenly:
+        halves = divide(rows[:, 0], 0.5, generator)
+    else:
+        order = generator.permutation(len(rows))
+        halves = order[: len(rows) // 2], order[len(rows) // 2 :]
     right = np.empty(len(rows))
     for learnt, asked in (halves, halves[::-1]):
         right[asked] = _right(predictor, rows, learnt, asked)
@@ -129,11 +137,24 @@ def learning_curve(predictor: Predictor, rows: Rows, seed: int = 0) -> tuple[tup
 
     found: dict[float, list[float]] = {share: [] for share in SHARES}
     for draw in range(DRAWS):
-        order = np.random.default_rng([seed, draw]).permutation(len(rows))
         for share in SHARES:
-            cut = max(2, round(share * len(rows)))
-            found[share].append(float(_right(predictor, rows, order[:cut], order[cut:]).mean()))
+            learnt, asked = divide(rows[:, 0], share, np.random.default_rng([seed, draw]))
+            found[share].append(float(_right(predictor, rows, learnt, asked).mean()))
     return tuple((share, sum(each) / DRAWS) for share, each in found.items())
+
+
+def divide(truths: Rows, share: float, generator: np.random.Generator) -> tuple[Rows, Rows]:
+    """Divide questions by lot into those to learn from and the others, every class in the same proportion.
+
+    Otherwise a class that is rarer among the ones would be commoner among the others, and a predictor could
+    learn that from data of evenly spread classes, where there is nothing to learn.
+    """
+    import numpy as np
+
+    order = np.lexsort((generator.random(len(truths)), truths))
+    steps = np.floor(np.arange(len(truths) + 1) * share + generator.random())
+    learnt = np.diff(steps) > 0
+    return order[learnt], order[~learnt]
 
 
 def permute_truths(rows: Rows, seed: int = 0) -> Rows:

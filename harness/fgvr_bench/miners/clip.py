@@ -75,13 +75,14 @@ class ClipMiner(OptionMiner):
         answered with a stored set that was mined the fast way.
         """
         given = ClipSettings.read(dataset, settings)
-        return {
+        inputs: dict[str, Json] = {
             "rule": "clip-1: the truth and the k - 1 wrong labels most similar to the image, hardest last",
             "encoder": Encoder(given.checkpoint, settings.device, given.dtype).declared,
             "templates": list(given.templates),
             "precision": f"{given.dtype}{', every image' if given.precision == 'exact' else ''}",
             "tie_rule": TIE_RULE,
         }
+        return inputs | ({"bad_images": "refused"} if given.fail_on_bad_image else {})
 
     def mine(
         self, dataset: Dataset, examples: Sequence[Example], settings: MiningSettings, progress: Callable[[int], None]

@@ -37,8 +37,8 @@ class ConsensusMiner(OptionMiner):
 
     def identify(self, dataset: Dataset, settings: MiningSettings) -> Mapping[str, Json]:
         """Return rule, encoders, templates and tie rule."""
-        encoders, templates, _ = self._settings(settings)
-        return {
+        encoders, templates, fail = self._settings(settings)
+        inputs: dict[str, Json] = {
             "rule": "consensus-1: as clip-1, on the mean of the encoders' standardised similarities",
             "encoders": [encoder.declared for encoder in encoders],
             "templates": list(templates),
@@ -46,6 +46,7 @@ class ConsensusMiner(OptionMiner):
             "similarity": "mean over encoders of (cosine - mean over labels) / deviation over labels",
             "tie_rule": TIE_RULE,
         }
+        return inputs | ({"bad_images": "refused"} if fail else {})
 
     def mine(
         self, dataset: Dataset, examples: Sequence[Example], settings: MiningSettings, progress: Callable[[int], None]

@@ -46,7 +46,6 @@ def label_similarity(
         progress: told of images that are embedded.
 
     Raises:
-        UsageError: no such source.
         OptionsInvalid: the set has other labels.
     """
     labels = list(dataset.labels())
@@ -58,15 +57,20 @@ def label_similarity(
     if by == "text":
         texts = encoder.labels(labels, read_templates(given["template"]))
         return texts @ texts.T
-    if by == "images":
-        means = _class_means(dataset, examples, encoder, settings, progress)
-        return means @ means.T
-    raise UsageError(f"labels cannot be compared by {by!r}.", hint=f"by= is one of {', '.join(SOURCES)}.")
+    means = _class_means(dataset, examples, encoder, settings, progress)
+    return means @ means.T
 
 
 def source_identity(given: Mapping[str, str], settings: MiningSettings) -> dict[str, Json]:
-    """Return what `label_similarity` depends on, for a header."""
+    """Return what `label_similarity` depends on, for a header.
+
+    Raises:
+        UsageError: no such source.
+        OptionsInvalid: the set that is named cannot be read.
+    """
     by = given["by"]
+    if not by.startswith("set:") and by not in SOURCES:
+        raise UsageError(f"labels cannot be compared by {by!r}.", hint=f"by= is one of {', '.join(SOURCES)}.")
     if by.startswith("set:"):
         return {"by": "set", "set": OptionSet.load(Path(by.removeprefix("set:")).expanduser()).digest}
     if by == "letters":
