@@ -20,6 +20,7 @@ from fgvr_bench.errors import FgvrError
 COMMANDS = {
     "run": ("run", "Ask models the questions of datasets, and score the answers."),
     "score": ("score", "Parse and score stored responses again."),
+    "results": ("results", "Import answers that others published."),
     "leaderboard": ("leaderboard", "Build boards from results."),
     "options": ("options", "Build, check and look at option sets."),
     "datasets": ("datasets", "List, check and download datasets."),

@@ -1,0 +1,35 @@
+"""``fgvr-bench results``: what becomes of results that exist."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fgvr_bench.cli.output import note
+from fgvr_bench.core.evaluate import main_metric
+from fgvr_bench.core.host import host
+from fgvr_bench.core.importing import FORMATS, import_run
+
+
+@click.group(short_help="Import answers that others published.")
+def results() -> None:
+    """Import answers that others published."""
+
+
+@results.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--format", "kind", type=click.Choice(FORMATS), default="foci", show_default=True)
+@click.option("--dataset", "-d", required=True, help="The dataset that was asked about; its images are not needed.")
+@click.option("--model", "-m", required=True, help="The name that the run goes by.")
+@click.option("--split", default="test", show_default=True)
+@click.option("--results-dir", type=click.Path(path_type=Path), default="results", show_default=True)
+def import_(file: Path, kind: str, dataset: str, model: str, split: str, results_dir: Path) -> None:
+    """Import FILE, the answers of a model, as a run; they are scored as the published code scores them.
+
+    \b
+    fgvr-bench results import answers.json --dataset bird-200 --model finedefics-published
+    """
+    made = import_run(host(), file, dataset, model, results_dir, split)
+    click.echo(f"{made.model} on {made.dataset}: accuracy {main_metric(made)!r}, {made.questions:,} questions")
+    note(f"in {made.folder}; on the board: fgvr-bench leaderboard build {results_dir}")

@@ -1,0 +1,100 @@
+"""Answers that others published, as runs of ours: they can be scored again and stand on a board."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterable
+from pathlib import Path
+
+from fgvr_bench.core.files import atomic_writer, digest
+from fgvr_bench.core.host import Host
+from fgvr_bench.core.records import to_line
+from fgvr_bench.core.run_folder import RunFolder, file_digest, run_id
+from fgvr_bench.core.scoring import Scorer, metrics_of
+from fgvr_bench.core.settings import RunSettings
+from fgvr_bench.core.tasks import find_task
+from fgvr_bench.errors import DataInvalid, FgvrError
+from fgvr_bench.interfaces import DatasetPlugin, RunResult
+from fgvr_bench.types import Json, Question, Response
+
+FORMATS = ("foci",)
+
+
+def import_run(host: Host, file: Path, dataset: str, model: str, results: Path, split: str = "test") -> RunResult:
+    """Import an answer file of FOCI-Benchmark as a complete run of protocol ``foci``.
+
+    Args:
+        host: plugins, for the protocol and the dataset's card.
+        file: JSON or JSON Lines, gzipped or not.
+        dataset: name of the dataset that was asked about; its images are not needed.
+        model: name that the run goes by.
+        results: folder for runs.
+        split: the split that was asked about.
+
+    Raises:
+        DataInvalid: the file is not such a file; names the row.
+    """
+    from fgvr_bench.protocols.foci_import import TASK, import_answers, read_rows
+
+    plugin, _ = host.datasets.find(dataset)
+    entries = list(import_answers(read_rows(_text(file)), plugin.card.name, split))
+    if not entries:
+        raise DataInvalid(f"{file} holds no answers.")
+    entries.sort(key=lambda entry: entry[0].question_id)
+    labels = _labels(plugin, split, entries)
+    task = find_task(host, RunSettings(protocol="foci", task=TASK))
+    inputs: dict[str, Json] = {
+        "dataset": {"name": plugin.card.name, "split": split, "digest": "unknown"},
+        "options": {"digest": _options_digest(question for question, _ in entries), "miner": "imported", "k": 4},
+        "protocol": "foci",
+        "task": TASK,
+        "model": {"name": model},
+        "imported": {"format": "foci", "file": file.name, "sha256": file_digest(file)},
+    }
+    folder = RunFolder.of(results, plugin.card.name, model, run_id(inputs))
+    scorer = Scorer(task, metrics_of(host, task))
+    with atomic_writer(folder.responses_file) as out:
+        for question, response in entries:
+            scorer.add(question, response)
+            out.write(to_line(question, response, labels).encode() + b"\n")
+    metrics = scorer.results()
+    folder.write_run(
+        {
+            "run_id": run_id(inputs),
+            "model": model,
+            "dataset": plugin.card.name,
+            "inputs": inputs,
+            "labels": list(labels),
+            "questions": len(entries),
+            "batch_size": 1,
+            "card": {"title": model, "exposure": "unknown", "parameters": None, "licence": "unknown"},
+            "facts": {},
+            "complete": True,
+            "failed": scorer.failed,
+            "metrics": metrics,
+            "responses_sha256": file_digest(folder.responses_file),
+        }
+    )
+    return RunResult(
+        run_id(inputs), model, plugin.card.name, folder.path, True, len(entries), scorer.failed, metrics, inputs
+    )
+
+
+def _text(file: Path) -> str:
+    try:
+        data = file.read_bytes()
+        return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode()
+    except FileNotFoundError as error:
+        raise FgvrError(f"there is no file {file}.") from error
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise DataInvalid(f"{file} cannot be read: {error}.") from error
+
+
+def _labels(plugin: DatasetPlugin, split: str, entries: list[tuple[Question, Response]]) -> tuple[str, ...]:
+    """Return all labels: those that the card knows, else those that the answers name."""
+    known = tuple(plugin.class_counts(split))
+    return known or tuple(sorted({choice for question, _ in entries for choice in question.choices}))
+
+
+def _options_digest(questions: Iterable[Question]) -> str:
+    return digest([[question.example.example_id, sorted(question.choices)] for question in questions])
