@@ -105,11 +105,11 @@ def after_thinking(text: str) -> str | None:
     return None if _THOUGHT_START.search(rest) else rest
 
 
-def tagged_answer(text: str) -> str | None:
-    """Return what stands in the last ``<answer>`` tag, which may be open at the end; None without.
+def tagged_answer(text: str) -> tuple[str, str] | None:
+    """Return what stands in the last ``<answer>`` tag, which may be open at the end, and what follows; or None.
 
-    >>> tagged_answer("<answer>A</answer> No: <answer>B</answer>")
-    'B'
+    >>> tagged_answer("<answer>A</answer> No: <answer>B</answer>!")
+    ('B', '!')
     """
     start = -1
     for opening in _ANSWER_START.finditer(text):
@@ -117,7 +117,7 @@ def tagged_answer(text: str) -> str | None:
     if start < 0:
         return None
     end = _ANSWER_END.search(text, start)
-    return text[start : end.start() if end else len(text)]
+    return (text[start:], "") if end is None else (text[start : end.start()], text[end.end() :])
 
 
 def answer_after_thought(text: str) -> tuple[str | None, bool]:
@@ -134,11 +134,11 @@ def answer_after_thought(text: str) -> tuple[str | None, bool]:
     return text[start.end() : end.start() if end else len(text)], end is not None
 
 
-def boxed(text: str) -> str | None:
-    r"""Return what stands in the last ``\boxed{...}``; None without.
+def boxed(text: str) -> tuple[str, str] | None:
+    r"""Return what stands in the last ``\boxed{...}``, and what follows; or None.
 
     >>> boxed(r"So $\boxed{\text{C}}$.")
-    '\\text{C}'
+    ('\\text{C}', '$.')
     """
     start = text.rfind("\\boxed{")
     if start < 0:
@@ -147,8 +147,8 @@ def boxed(text: str) -> str | None:
     for position in range(begin, min(len(text), begin + 400)):
         depth += (text[position] == "{") - (text[position] == "}")
         if depth == 0:
-            return text[begin:position]
-    return text[begin : begin + 400]
+            return text[begin:position], text[position + 1 :]
+    return text[begin : begin + 400], ""
 
 
 def unmarked(text: str) -> str:

@@ -39,9 +39,10 @@ class ThoughtfulChoice(MultipleChoice):
         turn, _ = clean.turn(response.completion)
         tagged, _ = clean.answer_after_thought(turn)
         if tagged is None:
-            tagged = clean.tagged_answer(turn)
-        if tagged is None:
-            return read_turn(turn, letters, choices)
+            last = clean.tagged_answer(turn)
+            if last is None:
+                return read_turn(turn, letters, choices)
+            tagged, _ = last
         return read_inside(tagged, "answer-tag", letters, choices)
 
     def settled(self, text: str, letters: Sequence[str], choices: Sequence[str]) -> bool:

@@ -60,13 +60,20 @@ def read_turn(text: str, letters: Sequence[str], choices: Sequence[str]) -> Read
     rest = clean.after_thinking(clean.plain(text))
     if rest is None:
         return Reading(None, "unfinished-thinking")
-    tagged = clean.tagged_answer(rest)
-    if tagged is not None:
-        return read_inside(tagged, "answer-tag", letters, choices)
-    boxed = clean.boxed(rest)
-    if boxed is not None:
-        return read_inside(boxed, "boxed", letters, choices)
+    for find, rule in ((clean.tagged_answer, "answer-tag"), (clean.boxed, "boxed")):
+        found = find(rest)
+        if found is not None:
+            inside, after = found
+            reading = read_inside(inside, rule, letters, choices)
+            return _taken_back(inside, after, letters, choices) or reading if after.strip() else reading
     return _read(rest, letters, choices)
+
+
+def _taken_back(inside: str, after: str, letters: Sequence[str], choices: Sequence[str]) -> Reading | None:
+    """Return what a tag and the text behind it say together, where that is not what the tag says alone."""
+    alone = _read(inside, letters, choices)
+    both = _read(f"Answer: {inside.strip()}\n{after}", letters, choices)
+    return None if both.choice == alone.choice else both
 
 
 def read_inside(text: str, rule: str, letters: Sequence[str], choices: Sequence[str]) -> Reading:
@@ -75,7 +82,7 @@ def read_inside(text: str, rule: str, letters: Sequence[str], choices: Sequence[
         return Reading(None, "too-long")
     text = clean.plain(text)
     box = clean.boxed(text)
-    reading = _read(text if box is None else box, letters, choices)
+    reading = _read(text if box is None else box[0], letters, choices)
     return reading if reading.choice is None else Reading(reading.choice, rule)
 
 
@@ -91,6 +98,8 @@ def _at_once(completion: str, letters: Sequence[str], choices: Sequence[str]) ->
         return None
     choice, name = letters.index(match[2]), match[3]
     if name is None:
+        if 1 in map(len, choices):  # a label may be a letter too
+            return None
         return Reading(choice, "declared") if match[1] else _LETTER_ALONE[choice]
     if name == choices[choice] or (name[-1] == "." and name[:-1] == choices[choice]):
         return Reading(choice, "letter-and-label")

@@ -144,6 +144,7 @@ def _label_sign(text: str, found: Found, choices: Sequence[str], offered: dict[s
     plain = (
         not offered  # then all names there are stand before the reader
         or len(word) < 2
+        or not word.isascii()  # the words below are of a few languages only
         or not word[-1].isalpha()
         or word in PLAIN_WORDS
         or word.endswith("ly")

@@ -166,6 +166,7 @@ PLAIN_WORDS = _words(
     supports swimming tall than that the then there therefore these they this those though three thus tiny to
     true two type typical unless unlike variant variety vehicle versus via violet vs was we were what whereas
     whether which while white who wild with without wrong yellow yes you young your
+    un une le la les des ein eine einen der die das una el los il lo uma um os
     """
 )
 """Words that may stand right before a name without making it the name of something else."""

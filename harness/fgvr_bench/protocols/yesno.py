@@ -57,7 +57,7 @@ def _read_turn(text: str) -> Reading:
         return Reading(None, "unfinished-thinking")
     for inside, rule in ((clean.tagged_answer(rest), "answer-tag"), (clean.boxed(rest), "boxed")):
         if inside is not None:
-            reading = _read(clean.unmarked(inside))
+            reading = _read(clean.unmarked(inside[0]))
             return reading if reading.choice is None else Reading(reading.choice, rule)
     return _read(clean.unmarked(rest))
 
