@@ -17,6 +17,7 @@ def register_metrics(register: Callable[[Metric], None]) -> None:
     from fgvr_bench.metrics import (
         accuracy,
         calibration_error,
+        chance,
         consistency,
         debiased_accuracy,
         difficulty,
@@ -34,5 +35,5 @@ def register_metrics(register: Callable[[Metric], None]) -> None:
         register(module.METRIC)
     register(difficulty.EASY)
     register(difficulty.HARD)
-    for module in (debiased_accuracy, calibration_error, truncated, tokens, hierarchical_precision):
+    for module in (debiased_accuracy, calibration_error, truncated, tokens, hierarchical_precision, chance):
         register(module.METRIC)

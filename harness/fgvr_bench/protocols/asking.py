@@ -11,7 +11,7 @@ from fgvr_bench.types import Example, Options, Reading
 BASIC = ("accuracy", "mean-class-accuracy", "unparsed", "failed")
 """Metrics that every generative task reports."""
 
-CHOSEN = ("top-answer", "position-gap", "consistency", "debiased-accuracy", "accuracy-easy", "accuracy-hard")
+CHOSEN = ("chance", "top-answer", "position-gap", "consistency", "debiased-accuracy", "accuracy-easy", "accuracy-hard")
 """Metrics of tasks that offer choices in an order."""
 
 FAILED = Reading(None, "failed")

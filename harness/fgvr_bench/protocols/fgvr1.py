@@ -29,7 +29,7 @@ class MultipleChoice(Task):
         """
         options = required(self.name, example, options)
         base_id = make_question_id(example.example_id, self.name)
-        order = seeded_order(len(options.choices), context.seed, base_id, permutation)
+        order = self.order(len(options.choices), context.seed, base_id, permutation)
         choices = tuple([options.choices[index] for index in order])
         return Question(
             base_id if permutation == 0 else make_question_id(example.example_id, self.name, permutation),
@@ -41,6 +41,10 @@ class MultipleChoice(Task):
             permutation,
             options.truth_rank,
         )
+
+    def order(self, k: int, seed: int, question_id: str, permutation: int) -> list[int]:
+        """Return which of the k options, the truth first, stands in each place."""
+        return seeded_order(k, seed, question_id, permutation)
 
     def prompt(self, question: Question, context: AskContext) -> Prompt:
         """Return the published wording, without any model's template."""
@@ -66,12 +70,32 @@ class MultipleChoice(Task):
         return is_over(text)
 
 
+class Unshuffled(MultipleChoice):
+    """The options in the order of their file, in which the truth stands first: as follow-up work has asked them.
+
+    A model that always answers A is right in every one of these questions; the figure stands beside that of
+    ``multiple-choice``, never in its place.
+    """
+
+    name = "multiple-choice-unshuffled"
+
+    def order(self, k: int, seed: int, question_id: str, permutation: int) -> list[int]:
+        """Return the file's order; permutation i is its rotation by i.
+
+        Raises:
+            UsageError: there are no more rotations.
+        """
+        if permutation >= k:
+            raise UsageError(f"task {self.name} has the {k} rotations of {k} choices; there is no {permutation}.")
+        return [*range(permutation, k), *range(permutation)]
+
+
 class YesNo(Task):
     """Does the picture show this label; answered with yes or no, half of the questions with each."""
 
     name = "yes-no"
     decodings = ("generate", "logprob")
-    metrics = (*BASIC, "top-answer", "accuracy-easy", "accuracy-hard", "calibration-error")
+    metrics = (*BASIC, "chance", "top-answer", "accuracy-easy", "accuracy-hard", "calibration-error")
 
     def ask(self, example: Example, options: Options | None, context: AskContext, permutation: int = 0) -> Question:
         """Ask about the truth or about a wrong label.
@@ -130,7 +154,7 @@ class ZeroShot(Task):
     name = "zero-shot"
     needs_options = False
     decodings = ("similarity",)
-    metrics = ("accuracy", "mean-class-accuracy", "failed")
+    metrics = ("accuracy", "mean-class-accuracy", "failed", "chance")
 
     def ask(self, example: Example, options: Options | None, context: AskContext, permutation: int = 0) -> Question:
         """Offer all labels, in the published order.
@@ -158,5 +182,5 @@ class ZeroShot(Task):
 FGVR_1 = ProtocolCard(
     name="fgvr-1",
     title="The published wording, seeded order, a parser that never guesses",
-    tasks={task.name: task for task in (MultipleChoice(), YesNo(), ZeroShot(), OpenEnded())},
+    tasks={task.name: task for task in (MultipleChoice(), YesNo(), ZeroShot(), OpenEnded(), Unshuffled())},
 )

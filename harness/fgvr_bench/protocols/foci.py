@@ -119,7 +119,7 @@ class _Foci(Task):
     """What both tasks share."""
 
     decodings: tuple[str, ...] = ("generate",)
-    metrics: tuple[str, ...] = BASIC
+    metrics: tuple[str, ...] = (*BASIC, "chance", "top-answer")
     max_new_tokens = 1000
 
     def __init__(self, trims: bool = False) -> None:

@@ -23,7 +23,7 @@ _DECLARED = re.compile(
     r"\b(?:answer|conclusion|verdict)\b(?:[^,.;:]{0,40}?\b(?:is|be)\b|\s*[:=]+|)[\s\"'*(:]*"
     r"(?:(yes|true)|(no|false))\b(?! doubt)"
 )
-_LAST = re.compile(r"[:,-]\s*(?:(yes|true)|(no|false))\W*$")
+_LAST = re.compile(r"[:,-]\s*(?:(?:so|then|hence|thus|therefore)\b,?\s*)?(?:(yes|true)|(no|false))\W*$")
 _TURNED = re.compile(
     r"\b(?:wait|actually|correction|sorry|scratch that|second thoughts?|reconsider\w*|mistake|mistaken|but|however"
     r"|rather|hmm+|in fact)\b"
