@@ -76,7 +76,7 @@ def resolve(
     if spec == "published":
         from fgvr_bench.core.published import published_set
 
-        path = published_set(dataset, split)
+        path = published_set(dataset, split, progress)
     else:
         path = Path(spec).expanduser()
         if not path.exists():

@@ -1,0 +1,298 @@
+"""Mining of CLIP options: a plain float32 loop, this package, the limit, and whether the sets are the same.
+
+    python benchmarks/mining.py speed --arch ViT-L-14 --images 20000 --train-steps 300      # one GPU
+    python benchmarks/mining.py speed --arch tiny --images 600                              # two CPU cores
+    python benchmarks/mining.py memory --images 500000 --labels 1000
+
+``speed`` draws JPEGs of 500 pixels, saves a model of the given shape with random weights (trained for a few steps on
+such pictures where asked, so that similarities spread as those of real weights do), and runs, on one device:
+
+* the plain loop: images in order through a data loader with as many workers as ours has, float32, similarities of
+  each batch, an argsort an image;
+* ours from nothing, ours again with another k, and ours with every image in float32 (``--exact``);
+* the limits: the model alone on batches that are ready, and reading and preprocessing alone.
+
+``memory`` mines from synthetic embeddings and prints the peak of resident memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+from fgvr_bench.core.files import write_json
+from fgvr_bench.core.options import OptionSet, find_or_build
+from fgvr_bench.engines import torchvision_ops
+from fgvr_bench.engines.open_clip import LoadedClip, load_open_clip
+from fgvr_bench.interfaces import Dataset, DatasetCard, MiningSettings
+from fgvr_bench.miners.embeddings import store_path
+from fgvr_bench.miners.encoder import Encoder
+from fgvr_bench.miners.reading import cores, read_images
+from fgvr_bench.types import Example, FileImage
+
+LABELS = tuple(f"{first} {second}" for first in ("pale", "dark", "red", "grey", "green") for second in range(40))
+TINY = {
+    "embed_dim": 64,
+    "vision_cfg": {"image_size": 64, "layers": 4, "width": 128, "head_width": 32, "patch_size": 8},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
+}
+
+
+class Drawn(Dataset):
+    """JPEG files of a folder, or examples without any image."""
+
+    card = DatasetCard("drawn", "Drawn pictures", "pictures", None)
+
+    def __init__(self, examples: Sequence[Example], labels: Sequence[str]) -> None:
+        self.root, self._examples, self._labels = None, examples, labels
+
+    def labels(self) -> Sequence[str]:
+        """Return the labels."""
+        return self._labels
+
+    def examples(self, split: str = "test") -> Sequence[Example]:
+        """Return the examples."""
+        return self._examples
+
+    def source_digest(self, split: str) -> str:
+        """Vouch for the images: they were drawn a moment ago."""
+        return f"drawn {len(self._examples)}"
+
+
+@dataclass(frozen=True)
+class Numbered(Sequence[Example]):
+    """Examples that are made when they are looked at."""
+
+    length: int
+    labels: Sequence[str]
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(self.length))]
+        if not 0 <= index < self.length:
+            raise IndexError(index)
+        label = self.labels[index % len(self.labels)]
+        return Example(f"drawn/test/{index:08}", FileImage("/nowhere"), label, "test")
+
+
+def draw(folder: Path, count: int, side: int = 500) -> Drawn:
+    """Draw JPEGs whose colour and stripes follow from their class, under noise."""
+    from PIL import Image
+
+    folder.mkdir(parents=True)
+    examples = []
+    for index in range(count):
+        label = index % len(LABELS)
+        kind, own = np.random.default_rng(label), np.random.default_rng([1, index])
+        coarse = kind.integers(0, 180, (6, 8, 3)) + own.integers(0, 60, (6, 8, 3))
+        image = Image.fromarray(coarse.astype(np.uint8)).resize((side, side * 3 // 4), Image.Resampling.BICUBIC)
+        noisy = np.asarray(image) + own.normal(0, 8, (side * 3 // 4, side, 1))
+        path = folder / f"{index:08}.jpg"
+        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(path, quality=90)
+        examples.append(Example(f"drawn/test/{path.name}", FileImage(str(path)), LABELS[label], "test"))
+    return Drawn(examples, LABELS)
+
+
+def save_model(folder: Path, arch: str, dataset: Drawn, steps: int, device: str) -> Path:
+    """Save a model of the shape `arch`, trained for `steps` contrastive steps on the first images."""
+    torchvision_ops.ensure()
+    import open_clip
+    from safetensors.torch import save_file
+
+    save_shape(folder, TINY if arch == "tiny" else open_clip.get_model_config(arch))
+    if steps:
+        loaded = load_open_clip(str(folder), device)
+        train(loaded, dataset, steps)
+        save_file({name: each.cpu() for name, each in loaded.model.state_dict().items()}, folder / "new.safetensors")
+        (folder / "new.safetensors").replace(folder / "open_clip_model.safetensors")
+    return folder
+
+
+def train(loaded: LoadedClip, dataset: Drawn, steps: int, batch: int = 64) -> None:
+    """Teach a model which label goes with which picture, a little."""
+    import torch
+
+    model = loaded.model.train().requires_grad_(True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4 if loaded.device == "cpu" else 1e-4)
+    examples = dataset.examples()
+    order = [index % len(examples) for index in range(steps * batch)]
+    for images in read_images(examples, order, batch, loaded.preprocess, None):
+        texts = loaded.tokenizer([f"an image of a {examples[index].label}" for index in images.indices])
+        seen = model.encode_image(images.pixels.to(loaded.device), normalize=True)
+        said = model.encode_text(texts.to(loaded.device), normalize=True)
+        logits = model.logit_scale.exp() * seen @ said.T
+        target = torch.arange(len(logits), device=logits.device)
+        loss = torch.nn.functional.cross_entropy(logits, target) + torch.nn.functional.cross_entropy(logits.T, target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    model.eval().requires_grad_(False)
+
+
+def plain_loop(loaded: LoadedClip, dataset: Drawn, batch: int, k: int) -> dict[str, list[str]]:
+    """Mine as the rule says, in float32, an argsort an image."""
+    texts = loaded.encode_texts([f"an image of a {label}" for label in LABELS])
+    examples, found = dataset.examples(), {}
+    for images in read_images(examples, range(len(examples)), batch, loaded.preprocess, None, loaded.device != "cpu"):
+        scores = (loaded.encode_images(images.pixels) @ texts.T).cpu().numpy()
+        for index, row in zip(images.indices, scores, strict=True):
+            ranking = np.argsort(row)[::-1]
+            truth = examples[index].label
+            others = [LABELS[each] for each in ranking if LABELS[each] != truth][: k - 1]
+            found[examples[index].example_id] = [truth, *reversed(others)]
+    return found
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Return the seconds that some work took, and what it returned."""
+    start = time.perf_counter()
+    done = work()
+    return time.perf_counter() - start, done
+
+
+def model_alone(loaded: LoadedClip, batch: int, seconds: float = 5.0) -> float:
+    """Return images a second of the model on a batch that is there."""
+    import torch
+
+    side = loaded.model.visual.image_size
+    pixels = torch.randn(batch, 3, *(side if isinstance(side, tuple) else (side, side)), device=loaded.device)
+    loaded.encode_images(pixels).cpu()
+    done, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        loaded.encode_images(pixels).cpu()
+        done += batch
+    return done / (time.perf_counter() - start)
+
+
+def speed(given: argparse.Namespace) -> None:
+    """Print rates and whether sets agree."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["FGVR_CACHE"] = str(Path(folder, "cache"))
+        dataset = draw(Path(folder, "images"), given.images)
+        model = str(save_model(Path(folder, "model"), given.arch, dataset, given.train_steps, given.device))
+        loaded = load_open_clip(model, given.device)
+        batch = given.batch_size or (32 if loaded.device == "cpu" else 256)
+        count = len(dataset.examples())
+
+        def mine(k: int = 4, **args: str) -> OptionSet:
+            settings = MiningSettings(k, 0, given.device, batch, None, {"model": model, **args})
+            return find_or_build(dataset, "test", "clip", settings)
+
+        def agreement(made: OptionSet, expected: dict[str, list[str]]) -> str:
+            rows = made.for_examples(dataset.examples())
+            same = sum(list(row.choices) == expected[row.example_id] for row in rows)
+            return f"{same:,} of {count:,}"
+
+        model_alone(loaded, batch, 1.0)
+        plain_seconds, expected = timed(lambda: plain_loop(load_open_clip(model, given.device), dataset, batch, 4))
+        ours_seconds, ours = timed(mine)
+        again_seconds, _ = timed(lambda: mine(6))
+        os.environ["FGVR_CACHE"] = str(Path(folder, "cache-exact"))
+        exact_seconds, exact = timed(lambda: mine(precision="exact"))
+        half = "float32" if loaded.device == "cpu" else "float16"
+        limit = model_alone(load_open_clip(model, given.device, half), batch)
+        reading = read_images(dataset.examples(), range(count), batch, loaded.preprocess, None)
+        read_seconds, _ = timed(lambda: [None for _ in reading])
+    lines = [
+        ("plain float32 loop", count / plain_seconds, 1.0, ""),
+        ("ours, from nothing", count / ours_seconds, plain_seconds / ours_seconds, agreement(ours, expected)),
+        (
+            "ours, every image in float32",
+            count / exact_seconds,
+            plain_seconds / exact_seconds,
+            agreement(exact, expected),
+        ),
+        ("ours, another k", count / again_seconds, plain_seconds / again_seconds, ""),
+        (f"limit: model alone, {half}", limit, limit * plain_seconds / count, ""),
+        ("limit: reading alone", count / read_seconds, plain_seconds / read_seconds, ""),
+    ]
+    print(f"{given.arch}, {given.train_steps} training steps, {count:,} JPEGs of 500 pixels, batch {batch}, on")
+    print(f"{loaded.device} with {cores()} cores; times include loading the model, and of ours writing the set\n")
+    print(tabulate(lines, ["what", "images/s", "× plain", "same sets as plain"], floatfmt=(".0f", ".0f", ".2f")))
+    if fast := ours.header.get("found", {}).get("fast_pass"):
+        print(f"\nfirst pass: {json.dumps(fast)}")
+
+
+def memory(given: argparse.Namespace) -> None:
+    """Mine from synthetic embeddings; print time and peak memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["FGVR_CACHE"] = str(Path(folder, "cache"))
+        labels = [f"label number {number}" for number in range(given.labels)]
+        dataset = Drawn(Numbered(given.images, labels), labels)
+        config = {**TINY, "embed_dim": given.dimensions}
+        model = str(save_shape(Path(folder, "model"), config))
+        settings = MiningSettings(device="cpu", args={"model": model}, dataset_digest="0" * 64)
+        path = store_path(dataset, dataset.examples(), Encoder(model, "cpu"), settings)
+        path.parent.mkdir(parents=True)
+        generator = np.random.default_rng(0)
+        with path.open("wb") as file:
+            for start in range(0, given.images, 4096):
+                rows = generator.standard_normal((min(4096, given.images - start), given.dimensions), np.float32)
+                file.write((rows / np.linalg.norm(rows, axis=1, keepdims=True)).tobytes())
+        notes = {"dimensions": given.dimensions, "unreadable": {}, "complete": True}
+        write_json(path.with_suffix(".json"), notes)
+        before = peak()
+        seconds, made = timed(
+            lambda: find_or_build(dataset, "test", "clip", settings, dataset_digest=settings.dataset_digest)
+        )
+        print(f"{len(made):,} images × {given.labels:,} labels, {given.dimensions} dimensions: {seconds:.0f} s")
+        print(f"peak resident memory {peak():.0f} MB ({before:.0f} MB of it before mining began)")
+        print(f"file of embeddings {path.stat().st_size / 1e6:,.0f} MB, set {made.path.stat().st_size / 1e6:,.0f} MB")
+
+
+def save_shape(folder: Path, config: dict[str, Any]) -> Path:
+    """Save a model of a given configuration with random weights."""
+    torchvision_ops.ensure()
+    import torch
+    from open_clip.model import CLIP
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    folder.mkdir()
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    save_file(CLIP(**config).state_dict(), folder / "open_clip_model.safetensors")
+    return folder
+
+
+def peak() -> float:
+    """Return the most memory that this process has held, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def main() -> None:
+    """Run one of the two benchmarks."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    commands = parser.add_subparsers(required=True)
+    fast = commands.add_parser("speed")
+    fast.add_argument("--arch", default="tiny", help="an architecture of open_clip, or tiny")
+    fast.add_argument("--images", type=int, default=600)
+    fast.add_argument("--train-steps", type=int, default=0)
+    fast.add_argument("--batch-size", type=int)
+    fast.add_argument("--device", default="auto")
+    fast.set_defaults(run=speed)
+    big = commands.add_parser("memory")
+    big.add_argument("--images", type=int, default=500_000)
+    big.add_argument("--labels", type=int, default=1000)
+    big.add_argument("--dimensions", type=int, default=768)
+    big.set_defaults(run=memory)
+    given = parser.parse_args()
+    given.run(given)
+
+
+if __name__ == "__main__":
+    main()
