@@ -78,9 +78,7 @@ class Choices(Sequence[Options]):
         return self._count
 
     def __getitem__(self, index: Any) -> Any:
-        return Options(
-            f"rate-200/test/{index:08}.jpg", tuple(LABELS[(index + step) % 200] for step in (0, 7, 23, 101))
-        )
+        return Options(f"rate-200/test/{index:08}.jpg", tuple(LABELS[(index + step) % 200] for step in (0, 7, 23, 101)))
 
 
 class Rate(Dataset):

@@ -1,6 +1,6 @@
 """Draw what ``make demo`` prints as an SVG for the README.
 
-    make demo > build/demo.txt && python scripts/picture_of_demo.py build/demo.txt docs/images/demo.svg
+make demo > build/demo.txt && python scripts/picture_of_demo.py build/demo.txt docs/images/demo.svg
 """
 
 from __future__ import annotations

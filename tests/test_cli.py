@@ -112,9 +112,7 @@ def test_without_data_every_dataset_says_where_it_looked_and_what_to_type(
     assert "StevenHH2000/Finedefics is not in the cache" in err
 
 
-def test_what_can_run_runs_and_the_rest_is_named(
-    photos: str, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_can_run_runs_and_the_rest_is_named(photos: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("--model", "random", "--model", "llava", "--dataset", photos, "--dataset", "pet-37", "--options", "random")
     status, out, err = typed(capsys, "run", *words)
     assert status == 1
@@ -163,7 +161,7 @@ def test_options_may_come_from_the_environment(
     photos: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FGVR_RUN_LIMIT", "6")
-    _, out, err = run_random(capsys, photos)
+    _, _, err = run_random(capsys, photos)
     assert "6 questions" in err
     assert "partial run" in err
 

@@ -257,10 +257,11 @@ sys.path.insert(0, sys.argv[1])
 from layouts import small_plan
 from fgvr_bench.errors import DataInvalid
 import fgvr_bench.core.annotations
+plugin = small_plan("bird-200").plugin()
 if os.geteuid() == 0:
     os.setuid(65534)
 try:
-    small_plan("bird-200").plugin().open([Path(sys.argv[2])]).examples()
+    plugin.open([Path(sys.argv[2])]).examples()
 except DataInvalid as error:
     print(error)
 """

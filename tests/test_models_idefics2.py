@@ -19,6 +19,10 @@ from fgvr_models.idefics2 import IDEFICS2
 def tower(side: int, dtype: str = "float32") -> Any:
     """Return patch embeddings as transformers makes them, for a grid of `side` positions a side."""
     import torch
+
+    from fgvr_bench.engines import torchvision_ops
+
+    torchvision_ops.ensure()
     from transformers.models.idefics2.configuration_idefics2 import Idefics2VisionConfig
     from transformers.models.idefics2.modeling_idefics2 import Idefics2VisionEmbeddings
 
@@ -39,7 +43,7 @@ def square(size: int, most: int) -> Any:
 def test_positions_are_those_of_the_table_at_all_seventy_sizes(reference: Path, dtype: str) -> None:
     import torch
 
-    from fgvr_models.idefics2_positions import TablePositions
+    from fgvr_models._idefics2_positions import TablePositions
 
     table = json.loads((reference / "stage1" / "position_buckets.json").read_text())["sides"]["70"]["fork"]
     positions = TablePositions(tower(70, dtype))
@@ -56,7 +60,7 @@ def test_positions_differ_from_the_installed_version_where_its_rounding_does() -
     import torch
     import transformers
 
-    from fgvr_models.idefics2_positions import TablePositions
+    from fgvr_models._idefics2_positions import TablePositions
 
     stock, ours = tower(70), TablePositions(tower(70))
     ours.load_state_dict(stock.state_dict())
@@ -74,7 +78,7 @@ def test_positions_differ_from_the_installed_version_where_its_rounding_does() -
 def test_an_image_of_unequal_sides_gets_rows_and_columns_of_their_own() -> None:
     import torch
 
-    from fgvr_models.idefics2_positions import TablePositions, bucket_table
+    from fgvr_models._idefics2_positions import TablePositions, bucket_table
 
     mask = torch.zeros(2, 40, 30, dtype=torch.bool)
     mask[0, :25, :30] = True
@@ -87,7 +91,7 @@ def test_an_image_of_unequal_sides_gets_rows_and_columns_of_their_own() -> None:
 
 
 def test_other_grids_take_the_floor() -> None:
-    from fgvr_models.idefics2_positions import bucket_table
+    from fgvr_models._idefics2_positions import bucket_table
 
     table = bucket_table(4).tolist()
     assert [row[:size] for size, row in enumerate(table)] == [[], [0], [0, 2], [0, 1, 2], [0, 1, 2, 3]]
@@ -96,7 +100,7 @@ def test_other_grids_take_the_floor() -> None:
 def test_a_model_without_the_vision_tower_is_refused() -> None:
     from torch import nn
 
-    from fgvr_models.idefics2_positions import use_table
+    from fgvr_models._idefics2_positions import use_table
 
     with pytest.raises(ValueError, match="no Idefics2 vision tower"):
         use_table(nn.Linear(2, 2))

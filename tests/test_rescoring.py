@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from test_run_story import play
 from toy import Script, ToyModel, toy_host
 
-from fgvr_bench.cli.results import results
+from fgvr_bench.cli.results import FORMATS, results
 from fgvr_bench.cli.score import score
 from fgvr_bench.core.host import host
 from fgvr_bench.core.importing import import_run
@@ -76,4 +76,4 @@ def test_answers_of_another_kind_are_refused(tmp_path: Path) -> None:
     for content in ("", "{", '{"image": "a.jpg"}', "[]"):
         (tmp_path / "answers.json").write_text(content)
         with pytest.raises(FgvrError):
-            import_run(host(), tmp_path / "answers.json", "bird-200", "m", tmp_path)
+            import_run(host(), tmp_path / "answers.json", FORMATS["foci"], "bird-200", "m", tmp_path)

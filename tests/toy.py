@@ -87,7 +87,9 @@ class Script(Model):
 
     def _one(self, prompt: Prompt, image: Any) -> Response:
         if self.mode == "nan":
-            return Response(prompt.question_id, scores=(float("nan"),) * len(prompt.choices), score_kind=ScoreKind.LOGPROB)
+            return Response(
+                prompt.question_id, scores=(float("nan"),) * len(prompt.choices), score_kind=ScoreKind.LOGPROB
+            )
         if self.mode == "always-a":
             return Response(prompt.question_id, "A", stop=Stop.EOS, tokens=1)
         pixel = image.getpixel((0, 0))

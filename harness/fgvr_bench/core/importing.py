@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from fgvr_bench.core.files import atomic_writer, digest
@@ -17,15 +18,29 @@ from fgvr_bench.errors import DataInvalid, FgvrError
 from fgvr_bench.interfaces import DatasetPlugin, RunResult
 from fgvr_bench.types import Json, Question, Response
 
-FORMATS = ("foci",)
+Reader = Callable[[str, str, str], Iterable[tuple[Question, Response]]]
+"""``reader(text, dataset, split)``: the questions and responses of an answer file."""
 
 
-def import_run(host: Host, file: Path, dataset: str, model: str, results: Path, split: str = "test") -> RunResult:
-    """Import an answer file of FOCI-Benchmark as a complete run of protocol ``foci``.
+@dataclass(frozen=True, slots=True)
+class AnswerFormat:
+    """A kind of answer file, and the protocol that it was made under."""
+
+    name: str
+    protocol: str
+    task: str
+    read: Reader
+
+
+def import_run(
+    host: Host, file: Path, kind: AnswerFormat, dataset: str, model: str, results: Path, split: str = "test"
+) -> RunResult:
+    """Import an answer file as a complete run.
 
     Args:
         host: plugins, for the protocol and the dataset's card.
-        file: JSON or JSON Lines, gzipped or not.
+        file: the answers, gzipped or not.
+        kind: what kind of file it is.
         dataset: name of the dataset that was asked about; its images are not needed.
         model: name that the run goes by.
         results: folder for runs.
@@ -34,22 +49,20 @@ def import_run(host: Host, file: Path, dataset: str, model: str, results: Path, 
     Raises:
         DataInvalid: the file is not such a file; names the row.
     """
-    from fgvr_bench.protocols.foci_import import TASK, import_answers, read_rows
-
     plugin, _ = host.datasets.find(dataset)
-    entries = list(import_answers(read_rows(_text(file)), plugin.card.name, split))
+    entries = list(kind.read(_text(file), plugin.card.name, split))
     if not entries:
         raise DataInvalid(f"{file} holds no answers.")
     entries.sort(key=lambda entry: entry[0].question_id)
     labels = _labels(plugin, split, entries)
-    task = find_task(host, RunSettings(protocol="foci", task=TASK))
+    task = find_task(host, RunSettings(protocol=kind.protocol, task=kind.task))
     inputs: dict[str, Json] = {
         "dataset": {"name": plugin.card.name, "split": split, "digest": "unknown"},
         "options": {"digest": _options_digest(question for question, _ in entries), "miner": "imported", "k": 4},
-        "protocol": "foci",
-        "task": TASK,
+        "protocol": kind.protocol,
+        "task": kind.task,
         "model": {"name": model},
-        "imported": {"format": "foci", "file": file.name, "sha256": file_digest(file)},
+        "imported": {"format": kind.name, "file": file.name, "sha256": file_digest(file)},
     }
     folder = RunFolder.of(results, plugin.card.name, model, run_id(inputs))
     scorer = Scorer(task, metrics_of(host, task))

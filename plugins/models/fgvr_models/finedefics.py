@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from fgvr_bench import hookimpl
 from fgvr_bench.interfaces import ModelCard, ModelPlugin
-from fgvr_models.idefics2 import idefics2
+from fgvr_models._idefics2 import idefics2
 
 FINEDEFICS = idefics2(
     ModelCard(
