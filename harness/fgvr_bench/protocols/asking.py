@@ -8,6 +8,9 @@ from functools import lru_cache
 from fgvr_bench.errors import UsageError
 from fgvr_bench.types import Example, Options, Reading
 
+YES_NO = ("yes", "no")
+"""The choices of a yes/no question, in this order."""
+
 BASIC = ("accuracy", "mean-class-accuracy", "unparsed", "failed")
 """Metrics that every generative task reports."""
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fgvr_bench.interfaces import AskContext, ProtocolCard
-from fgvr_bench.protocols import clean
 from fgvr_bench.protocols.asking import BASIC, CHOSEN, FAILED
 from fgvr_bench.protocols.fgvr1 import MultipleChoice
-from fgvr_bench.protocols.parser import read_inside, read_turn
 from fgvr_bench.types import Prompt, Question, Reading, Response
 
 
@@ -36,6 +34,9 @@ class ThoughtfulChoice(MultipleChoice):
         """Read the first answer tag after the thought; without a closed thought the last tag, else the text."""
         if response.error is not None or response.completion is None:
             return FAILED
+        from fgvr_bench.protocols import clean
+        from fgvr_bench.protocols.parser import read_inside, read_turn
+
         turn, _ = clean.turn(response.completion)
         tagged, _ = clean.answer_after_thought(turn)
         if tagged is None:
@@ -47,6 +48,8 @@ class ThoughtfulChoice(MultipleChoice):
 
     def settled(self, text: str, letters: Sequence[str], choices: Sequence[str]) -> bool:
         """Say whether the answer's tag is closed after a closed thought: the wording makes that the end."""
+        from fgvr_bench.protocols import clean
+
         turn, over = clean.turn(text)
         return over or (clean.own_text(text) is not None and clean.answer_after_thought(turn)[1])
 

@@ -1,4 +1,7 @@
-"""Protocol ``fgvr-1``, the default: the published wording, seeded order, a parser that never guesses."""
+"""Protocol ``fgvr-1``, the default: the published wording, seeded order, a parser that never guesses.
+
+Tasks import the parser when they read their first answer: lists of plugins make tasks, and have no need of it.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,10 @@ from collections.abc import Sequence
 
 from fgvr_bench.errors import UsageError
 from fgvr_bench.interfaces import AskContext, ProtocolCard, Task
-from fgvr_bench.protocols.asking import BASIC, CHOSEN, FAILED, once, required, target_of
+from fgvr_bench.protocols.asking import BASIC, CHOSEN, FAILED, YES_NO, once, required, target_of
 from fgvr_bench.protocols.openended import OpenEnded
 from fgvr_bench.protocols.ordering import draw, make_question_id, seeded_order
-from fgvr_bench.protocols.parser import is_over, parse_choice
 from fgvr_bench.protocols.scores import read_scores
-from fgvr_bench.protocols.yesno import YES_NO, parse_yes_no
 from fgvr_bench.types import Example, Options, Prompt, Question, Reading, Response, letters_for
 
 
@@ -63,10 +64,14 @@ class MultipleChoice(Task):
             return read_scores(response.scores, len(choices))
         if response.completion is None:
             return FAILED
+        from fgvr_bench.protocols.parser import parse_choice
+
         return parse_choice(response.completion, letters, choices)
 
     def settled(self, text: str, letters: Sequence[str], choices: Sequence[str]) -> bool:
         """Say whether the text writes out its own end; an answer that could be taken back is not settled."""
+        from fgvr_bench.protocols.parser import is_over
+
         return is_over(text)
 
 
@@ -141,10 +146,14 @@ class YesNo(Task):
             return read_scores(response.scores, len(choices))
         if response.completion is None:
             return FAILED
+        from fgvr_bench.protocols.yesno import parse_yes_no
+
         return parse_yes_no(response.completion)
 
     def settled(self, text: str, letters: Sequence[str], choices: Sequence[str]) -> bool:
         """Say whether the text writes out its own end."""
+        from fgvr_bench.protocols.parser import is_over
+
         return is_over(text)
 
 

@@ -13,10 +13,9 @@ from collections.abc import Mapping, Sequence
 
 from fgvr_bench.errors import UsageError
 from fgvr_bench.interfaces import AskContext, ProtocolCard, Task
-from fgvr_bench.protocols.asking import BASIC, FAILED, required
+from fgvr_bench.protocols.asking import BASIC, FAILED, YES_NO, required
 from fgvr_bench.protocols.ordering import draw, make_question_id, seeded_order
 from fgvr_bench.protocols.scores import read_scores
-from fgvr_bench.protocols.yesno import YES_NO
 from fgvr_bench.types import Example, Json, Options, Prompt, Question, Reading, Response
 
 LETTERS = "ABCD"

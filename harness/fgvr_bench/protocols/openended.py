@@ -17,9 +17,7 @@ from typing import NamedTuple
 
 from fgvr_bench.interfaces import AskContext, Task
 from fgvr_bench.protocols.asking import BASIC, FAILED, once, target_of
-from fgvr_bench.protocols.labels import words_of
 from fgvr_bench.protocols.ordering import make_question_id
-from fgvr_bench.protocols.parser import is_over, parse_choice
 from fgvr_bench.types import Answer, Example, Json, Options, Prompt, Question, Reading, Response
 
 Taxonomy = Mapping[str, tuple[str, ...]]
@@ -95,6 +93,8 @@ class OpenEnded(Task):
 
     def settled(self, text: str, letters: Sequence[str], choices: Sequence[str]) -> bool:
         """Say whether the text writes out its own end."""
+        from fgvr_bench.protocols.parser import is_over
+
         return is_over(text)
 
     def _ranks(self) -> tuple[str, ...]:
@@ -104,6 +104,8 @@ class OpenEnded(Task):
         """Return the place in `names_of` of what the answer names, or None and why: a label, else a rank."""
         if response.error is not None or response.completion is None:
             return None, FAILED
+        from fgvr_bench.protocols.parser import parse_choice
+
         reading = parse_choice(response.completion, (), names_of(labels).spelt)
         if reading.rule == "unread" and self.taxonomy:
             reading = parse_choice(response.completion, (), names_of(labels, self._ranks()).spelt)
@@ -124,6 +126,8 @@ def names_of(labels: tuple[str, ...], ranks: tuple[str, ...] = ()) -> Names:
     >>> names_of(("Audi S4 Sedan 2012", "Audi S4 Sedan 2007", "Audi R8 Coupe 2012")).spelt[3:]
     ('Audi R8 Coupe',)
     """
+    from fgvr_bench.protocols.labels import words_of
+
     spelt, meant = list(labels), list[int | None](range(len(labels)))
     known = {words_of(label) for label in labels}
     shorter = [_YEAR.sub("", label) for label in labels]

@@ -8,9 +8,6 @@ from fgvr_bench.protocols import clean
 from fgvr_bench.protocols.vocabulary import CONCLUDES
 from fgvr_bench.types import Reading
 
-YES_NO = ("yes", "no")
-"""The choices of a yes/no question, in this order."""
-
 _READINGS = {"yes": Reading(0, "word"), "no": Reading(1, "word")}
 
 _YES = r"(?:yes|yeah|yep|yup|affirmative|correct|true|是|对|對|はい|네|예|ja|oui|sí|sim)"
