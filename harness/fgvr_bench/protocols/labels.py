@@ -142,13 +142,18 @@ def _matches(text: str, text_tokens: list[Token], position: int, words: tuple[st
 
 
 def _joined(text: str, at: int, step: int, numbered: bool) -> bool:
-    """Say whether the character beside a name makes it part of a longer word."""
+    """Say whether the character beside a name makes it part of a longer word.
+
+    A name with a number may have more of a designation behind a hyphen (``C-47-DL``), but no word.
+    """
     if not 0 <= at < len(text):
         return False
     if text[at].isalnum():
         return _WITHOUT_SPACES.match(text[at]) is None
     beyond = at + step
-    return text[at] in "-_" and not numbered and 0 <= beyond < len(text) and text[beyond].isalnum()
+    if text[at] not in "-_" or not 0 <= beyond < len(text):
+        return False
+    return text[beyond].islower() if numbered else text[beyond].isalnum()
 
 
 @lru_cache(maxsize=8192)

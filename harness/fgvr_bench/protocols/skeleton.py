@@ -39,9 +39,10 @@ _NAMED_BY_LETTER = re.compile(
 _OPENS, _CLOSES = "([{<\"'*_`|", ")]}>\"'*_`|"
 _LINE_START = re.compile(r"(?:^|\n)[^\w\n]*(?:\d+[.)]\s*)?$")
 _NO_ARTICLE = re.compile(
-    r"\s*(?:$|[.,:;!?)\]}*\"'|>\n/&=+-])"
+    r"\s*(?:$|[.,:;!?()\]}*\"'|>\n/&=+-])"
     r"|\s+(?:is|are|was|or|and|nor|because|since|as|for|given|due|seems?|appears?|looks?|match(?:es)?|fits?|would|could|can"
-    r"|has|have|does|do|it|in|with|which|that|vs|versus|but|so|not)\b"
+    r"|has|have|does|do|it|in|with|which|that|vs|versus|but|so|not|rather|over|than)\b"
+    r"|\s+(?:[A-Z](?![\w'-])|\d+(?:\.\d+)?\s?%)"
 )
 _END = re.compile(r"\s*(?:$|[.,:;!?)\]}*\"'|>\n$])")
 
@@ -216,9 +217,11 @@ def _pair(match: re.Match[str], shape: str) -> str:
     if index is None:
         return NOT_OFFERED
     words = sum(word.isalpha() for word in between.split())
+    ends = _FULL_STOP.match(shape, match.end()) is not None
+    if "\n" in between and not ends:
+        return match[0]
     if label != MISMATCH and (ord(label) - LABEL == index or ord(label) - RENAMED == index):
         return letter
-    ends = _FULL_STOP.match(shape, match.end()) is not None
     opens = match.start() == 0 or shape[match.start() - 1] == "\n"
     if (ends or opens) and words == 0:
         return MISMATCH

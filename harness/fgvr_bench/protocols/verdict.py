@@ -155,7 +155,7 @@ def _beside(sentence: str, groups: list[re.Match[str]], number: int) -> _Sides:
         right=right if ends else _NEXT_ONE_NOT.sub("", right),
         ends=ends,
         alone=alone,
-        asked=sentence.rstrip().endswith("?") and sentence.strip(" ?,\n") != group[0],
+        asked=sentence.rstrip().endswith("?") and not _guessed(sentence, group),
     )
 
 
@@ -163,9 +163,15 @@ def _bare(words: str) -> bool:
     return len(words) < WINDOW and say.BARE.fullmatch(words) is not None
 
 
+def _guessed(sentence: str, group: re.Match[str]) -> bool:
+    """Say whether a question is no more than the mention with a doubt."""
+    words = sentence[: group.start()] + sentence[group.end() :]
+    return len(words) < WINDOW and say.GUESSES.fullmatch(words) is not None
+
+
 def _event(sides: _Sides, group: re.Match[str], pending: bool, opens: bool, first: bool) -> Event | None:
     """Weigh one group of mentions by the words on its two sides."""
-    if sides.asked:
+    if sides.asked or _contrary(sides.left) or say.CONTRARY_AFTER.match(sides.right):
         return None
     signs = _ONE.findall(group[0])
     choice, reason = _meaning(signs)
@@ -181,6 +187,17 @@ def _event(sides: _Sides, group: re.Match[str], pending: bool, opens: bool, firs
         weight = STATED if ended and _OPENING.match(sides.right) else weight
     corrects = pending or say.CORRECTS.search(left) is not None or say.CONCLUDES.search(left) is not None
     return Event(choice, weight, reason, corrects)
+
+
+def _contrary(left: str) -> bool:
+    """Say whether a mention would be the answer only if the picture were another."""
+    position = 0
+    for pattern in say.CONTRARY:
+        match = pattern.search(left, position)
+        if match is None:
+            return False
+        position = match.end()
+    return True
 
 
 def _weight(sign: str, sides: _Sides) -> int | None:
@@ -205,7 +222,7 @@ def _weight(sign: str, sides: _Sides) -> int | None:
         return STATED
     if sides.ends and not right.strip(" .!;,\"'\n") and say.ENDS_STATEMENT.search(left):
         return STATED
-    return MENTIONED
+    return None if say.SAID_OF.match(right) and not is_letter(sign) else MENTIONED
 
 
 def _meaning(signs: list[str]) -> tuple[int | None, str]:

@@ -52,9 +52,9 @@ DECLARED_AFTER = re.compile(
 STATED_BEFORE = _left(
     r"\b(?:is|was|be|it's|that's|this's|he's|she's|shows?|showing|depicts?|depicting|displays?|displaying|contains?"
     r"|presents?|see|suggests?|indicates?|identify|identified as|classified as|labell?ed as|labell?ed|recogni[sz]ed as"
-    r"|called|named|known as|confirms?|reveals?|represents?|favou?rs?|supports?|points? to|match(?:es|ing)?|fits?|means"
-    r"|becomes?|remains?|leaving|leaves|narrows? (?:it )?down to|down to|but|so|then|hence|thus|therefore|definitely"
-    r"|clearly|probably|obviously|certainly|surely|rather|actually|conclusion"
+    r"|called|named|known as|confirms?|reveals?|says?|tells?|represents?|favou?rs?|supports?|points? to"
+    r"|match(?:es|ing)?|fits?|means|becomes?|remains?|leaving|leaves|narrows? (?:it )?down to|down to|but|so|then|hence"
+    r"|thus|therefore|definitely|clearly|probably|obviously|certainly|surely|rather|actually|conclusion"
     r"|(?:image|photo|picture|photograph|shot|example|portrait|view|species|type|kind|breed|variety|specimen) of)\b"
     r"|->|=>|→|⇒|="
 )
@@ -73,7 +73,8 @@ ENDS_STATEMENT = re.compile(r"(?:[,:]|\s-)\s*(?:so|then|hence|thus|therefore|def
 RULED_OUT_BEFORE = re.compile(
     r"(?:\b(?:not|never|neither|nor|cannot|rules? out|ruled out|ruling out|exclud\w+|eliminat\w+|reject\w*|dismiss\w*"
     r"|discard\w*|instead of|other than|except|unlike|without|incorrect|wrong|unlikely|lack(?:s|ing)?|impossible"
-    r"|far from|anything but|no longer|hardly|false|fails?)\b|n't\b|\bno\b(?! doubt| question)|[不非没沒])[^,;]*$"
+    r"|opposite|far from|(?:anything|everything|all) but|no longer|hardly|false|fails?)\b|n't\b"
+    r"|\bno\b(?! doubt| question)|[不非没沒])[^,;]*$"
 )
 """The text says that what follows is not the answer; up to a comma, or a word that turns it (`TURN`)."""
 
@@ -81,25 +82,35 @@ RULED_OUT_AFTER = re.compile(
     r"\s*(?:,?\s*(?:is|are|was|were|looks?|seems?|appears?|can|could|would|should|do|does|did|has|have|may|might|must)\b"
     r"(?:\s*(?:n't|not)\b)?(?:\s+(?:\w+ly|both|all|also|be|been|therefore|thus|so|too|just|simply)\b){0,3}\s*"
     r"(?:n't|not\b|never\b|wrong|incorrect|false\b|ruled out|excluded|eliminated|impossible|unlikely|less likely|out\b"
-    r"|no\b|different|dismissed|rejected|inconsistent|the wrong|less)"
+    r"|no\b|different|dismissed|rejected|mistaken|inconsistent|the wrong|less)"
     r"|,?\s*(?:can't|cannot|doesn't|don't|isn't|aren't|wasn't|won't|wouldn't|couldn't|lacks?|differs?|fails?)\b"
     r"|\s*[:,-]?\s*(?:incorrect|wrong|no|not|false)\b|\s*[✗✘❌✖]|\s*(?:ではな|じゃな|[이가]? ?아니))"
 )
 """The text says of what came before that it is not the answer."""
 
-TURN = re.compile(r"\b(?:but|instead|rather(?! than)|so|therefore|thus|hence)\b|[;→]")
+TURN = re.compile(
+    r"\b(?:(?<!anything )(?<!everything )(?<!all )but|instead|rather(?! than)|so|therefore|thus|hence)\b|[;→]"
+)
 """What follows such a word is no longer ruled out by what came before it."""
 
 COMPARED_BEFORE = re.compile(
     r"\b(?:resembl\w+|similar(?:ity|ities|ly)?|reminiscent|compar\w+|than|confus\w+|mistak\w+|close to|related"
-    r"|differ\w*|distinguish\w*|versus|vs|between|as with|akin|relatives?|cousins?|alternatives?|lookalikes?"
+    r"|differ\w*|distinguish\w*|like|versus|vs|between|as with|akin|relatives?|cousins?|alternatives?|lookalikes?"
     r"|unlike)\b[^,;]*$"
 )
 """The text only compares with what follows."""
 
+SAID_OF = re.compile(
+    r"\s*(?:(?:has|have|had|can|could|would|will|may|might|usually|typically|often|tends?|lives?|breeds?|grows?)\b"
+    r"|(?:is|are)\s+(?:an?\b|the\b|usually|typically|often|known|found|native|common|rare|larger|smaller|bigger|similar"
+    r"|also|one of|another|related)"
+    r"|(?:mix|cross|hybrid|look-?alike|relative|imitation|family|genus)\b)"
+)
+"""The text says something of what came before in general, which is not to see it in the picture."""
+
 LIKENED_BEFORE = re.compile(
-    r"\b(?:like|could be|might be|may be|can be|could also be|maybe|perhaps|possibly|potentially|consider\w*|suspect\w*"
-    r"|could|might|may)\b[^,;]*$"
+    r"\b(?:(?:look|looks|looking|looked|seems?|appears?) (?:\w+ ){0,2}like|(?:more|most|much|rather) like|could also be"
+    r"|(?:could|might|may|can) be|maybe|perhaps|possibly|potentially|consider\w*|suspect\w*|could|might|may)\b[^,;]*$"
 )
 """The text holds what follows to be possible."""
 
@@ -107,6 +118,17 @@ SUPPOSED_BEFORE = re.compile(
     r"\b(?:if|whether|unless|suppose|assuming|had it)\b[^,;]*$|\b(?:if|had|were)\b[^;]*\bwould\b[^,;]*$"
 )
 """The text only supposes what follows."""
+
+CONTRARY = (
+    re.compile(r"\bif\b(?! i (?:had|have|must|were|was)\b)"),
+    re.compile(r"\b(?:were|had|was|wasn't|weren't|hadn't)\b"),
+    re.compile(r","),
+    re.compile(r"\bwould\b[^,;]*$"),
+)
+"""These, one after another before a mention, say what would be the answer to another picture."""
+
+CONTRARY_AFTER = re.compile(r"\s*,?\s*(?:unless|had it|were it|if (?!i (?:had|have|must|were|was)\b))\b")
+"""The text says so after it."""
 
 CORRECTS = re.compile(
     r"\b(?:wait|actually|correction|sorry|scratch that|second thoughts?|reconsider\w*|re-?check\w*|my mistake|apolog\w+"
@@ -140,6 +162,9 @@ BARE = re.compile(
     r"|[\s,:'\"/.!?;-])*+"
 )
 """Words around a mention that leave it the whole of a sentence."""
+
+GUESSES = re.compile(r"(?:(?:maybe|perhaps|probably|possibly|option|choice|letter|the|an?)\b|[\s,'\"?-])*+")
+"""Words around a mention that leave a question mark no more than a doubt (``Maybe B?``)."""
 
 JOINS = (
     r"(?:\s*(?:,\s*(?:or|and|nor)?|/|&|\+|\|\||\band/or\b|\bor\b|\band\b|\bnor\b|\bversus\b|\bvs\b\.?)"
