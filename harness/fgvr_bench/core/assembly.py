@@ -124,11 +124,16 @@ def ready_dataset(host: Host, name: str, settings: RunSettings) -> ReadyDataset:
 
 
 def assemble(
-    host: Host, model: ReadyModel, data: ReadyDataset, settings: RunSettings, progress: Progress = quiet
+    host: Host,
+    model: ReadyModel,
+    data: ReadyDataset,
+    settings: RunSettings,
+    progress: Progress = quiet,
+    mine: bool = True,
 ) -> Assembly:
     """Settle what the run of a model on a dataset is.
 
-    Mines the options where the dataset's own are mined and not there yet.
+    Mines the options where the dataset's own are mined and not there yet, unless `mine` is False.
 
     Raises:
         FgvrError: whatever is absent or at odds, with what to type next.
@@ -139,7 +144,7 @@ def assemble(
     if task.needs_options:
         mining = MiningSettings(device=settings.device, workers=settings.workers or 0)
         option_set = resolve(
-            data.dataset, settings.split, settings.options, mining, dataset_digest=digest, progress=progress
+            data.dataset, settings.split, settings.options, mining, dataset_digest=digest, progress=progress, build=mine
         )
     elif settings.options is not None:
         raise UsageError(f"task {task.name} asks without options, so --options {settings.options} has no use.")

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["OptionSet", "find_or_build", "iter_options", "options_folder", "read_header", "resolve", "write_options"]
 
+
+class NotMined(FgvrError):
+    """The option set would have to be mined first."""
+
+
 INPUTS = ("dataset", "split", "dataset_digest", "miner", "k", "seed", "labels", "miner_inputs")
 """The fields of a header that decide what the rows are; versions of libraries stand beside them."""
 
@@ -45,6 +50,7 @@ def resolve(
     folder: Path | None = None,
     progress: Progress = quiet,
     seed: int = 0,
+    build: bool = True,
 ) -> OptionSet:
     """Return the option set that `spec` names, made to fit the split or refused.
 
@@ -57,8 +63,10 @@ def resolve(
         folder: the store, by default `options_folder`.
         progress: told what is being done.
         seed: for miners that draw; without meaning beside `settings`.
+        build: False refuses to mine a set that is not there.
 
     Raises:
+        NotMined: `build` is False, and the set is not there.
         UnknownName: neither a file nor a miner.
         OptionsInvalid: a damaged file, or one made from other inputs; says which.
     """
@@ -72,6 +80,7 @@ def resolve(
             folder=folder,
             dataset_digest=dataset_digest,
             progress=progress,
+            build=build,
         )
     if spec == "published":
         from fgvr_bench.core.published import published_set
@@ -101,10 +110,12 @@ def find_or_build(
     folder: Path | None = None,
     dataset_digest: str | None = None,
     progress: Progress = quiet,
+    build: bool = True,
 ) -> OptionSet:
     """Return the stored set whose inputs are these, or mine it; two processes mine it once.
 
     Raises:
+        NotMined: `build` is False, and the set is not there.
         UnknownName: no such miner.
         UsageError: k out of range, or a setting that the miner does not have.
         DataInvalid: fewer than two labels, or no examples.
@@ -118,6 +129,11 @@ def find_or_build(
     path = (folder or options_folder(dataset.card.name)) / name
     if (stored := _stored(path, header)) is not None:
         return stored
+    if not build:
+        raise NotMined(
+            f"the options of {dataset.card.name} {split} are not mined yet.",
+            hint=f"Type: fgvr-bench options build --dataset {dataset.card.name} --miner {miner.name}",
+        )
     with lock(path.with_suffix(".lock"), f"mining options of {dataset.card.name} {split}"):
         if (stored := _stored(path, header)) is not None:  # another process made it while this one waited
             return stored

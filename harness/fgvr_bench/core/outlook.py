@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from fgvr_bench.core.assembly import Assembly, assemble
+from fgvr_bench.core.assembly import Assembly, ReadyDataset, ReadyModel, assemble
 from fgvr_bench.core.evaluate import look_up
 from fgvr_bench.core.host import Host
 from fgvr_bench.core.names import slug
+from fgvr_bench.core.options import NotMined
 from fgvr_bench.core.parts import StoredAnswers
 from fgvr_bench.core.progress import Progress
 from fgvr_bench.core.run_folder import RunFolder
@@ -48,10 +49,20 @@ def look_ahead(
     errors = {str(error): error for error in found.errors}
     for model, dataset in found.pairs:
         try:
-            rows.append(_outlook(assemble(plugins, model, dataset, settings, progress)))
+            rows.append(_outlook(assemble(plugins, model, dataset, settings, progress, mine=False)))
+        except NotMined:
+            rows.append(_before_mining(model, dataset, settings))
         except FgvrError as error:
             errors.setdefault(str(error), error)
     return rows, list(errors.values())
+
+
+def _before_mining(model: ReadyModel, data: ReadyDataset, settings: RunSettings) -> Outlook:
+    count = len(data.dataset.examples(settings.split)) * settings.permutations
+    questions = min(settings.limit or count, count)
+    return Outlook(
+        model.name, data.name, questions, 0, "to be mined first", _estimate(settings, model.name, questions), None
+    )
 
 
 def _outlook(assembly: Assembly) -> Outlook:
@@ -59,20 +70,23 @@ def _outlook(assembly: Assembly) -> Outlook:
     questions = min(settings.limit or len(book), len(book))
     answered = 0 if settings.fresh else _answered(assembly.folder, len(book))
     options = assembly.inputs["options"]
-    rate = _known_rate(settings.results_dir, assembly.model_name)
     to_ask = max(0, questions - answered)
-    estimate = "no time" if not to_ask else "not known before a first run"
-    if to_ask and rate:
-        estimate = str(timedelta(seconds=max(1, round(to_ask / rate))))
     return Outlook(
         assembly.model_name,
         assembly.dataset_name,
         questions,
         min(answered, questions),
         f"{options['miner']}, k = {options['k']}" if isinstance(options, dict) else "none",
-        estimate,
+        _estimate(settings, assembly.model_name, to_ask),
         assembly.run_id,
     )
+
+
+def _estimate(settings: RunSettings, model: str, to_ask: int) -> str:
+    if not to_ask:
+        return "no time"
+    rate = _known_rate(settings.results_dir, model)
+    return str(timedelta(seconds=max(1, round(to_ask / rate)))) if rate else "not known before a first run"
 
 
 def _answered(folder: RunFolder, questions: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -70,15 +71,22 @@ class OneProcess:
             return (PreparedBatch(numbers, {}, None) for numbers in batches)
         on_cpu = not _uses_cuda()
         workers = default_workers(True, on_cpu) if self._workers is None else self._workers
+        if on_cpu and workers:
+            _leave_cores_to(workers)
         source = BatchSource(self._book, batches, self.model.preparer)
         return read_ahead(source, workers, pin_memory=not on_cpu)
 
 
 def _uses_cuda() -> bool:
-    import sys
-
     torch = sys.modules.get("torch")
     return torch is not None and torch.cuda.is_initialized()
+
+
+def _leave_cores_to(workers: int) -> None:
+    """Let the model's threads and the workers have a core each: threads that wait for a core spin, and cost one."""
+    torch = sys.modules.get("torch")
+    if torch is not None and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, torch.get_num_threads() - workers))
 
 
 @dataclass(frozen=True, slots=True)
