@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fgvr_bench.errors import UsageError
-from fgvr_bench.protocols.ordering import draw, make_question_id, seeded_order, shuffled
+from fgvr_bench.protocols.ordering import count_orders, draw, make_question_id, seeded_order, shuffled
 
 SIZES = st.integers(2, 26)
 SEEDS = st.integers(-(2**63), 2**63)
@@ -73,3 +73,16 @@ def test_an_order_of_another_seed_or_question_is_another() -> None:
 
 def test_the_shuffle_reads_its_number_in_mixed_radix() -> None:
     assert sorted(tuple(shuffled(4, number)) for number in range(24)) == sorted(itertools.permutations(range(4)))
+
+
+@pytest.mark.parametrize("wish", ["0", "25", "-1", "some", "", "١", "1.5"])
+def test_a_number_of_orders_that_cannot_be_is_refused(wish: str) -> None:
+    with pytest.raises(UsageError, match="cyclic, all"):
+        count_orders(4, wish)
+
+
+def test_all_orders_of_many_choices_are_too_many() -> None:
+    assert count_orders(6, "all") == 720
+    with pytest.raises(UsageError):
+        count_orders(7, "all")
+    assert count_orders(26, "cyclic") == 26
