@@ -11,7 +11,6 @@ import math
 
 from fgvr_bench.errors import UsageError
 
-
 MOST_ORDERS = 720
 """More orders of one question than all of six choices are refused: it is asked once in each."""
 
