@@ -5,7 +5,7 @@
 # PYTHON=python3.12 picks the interpreter; TORCH=cpu or TORCH=default the build of torch.
 
 PY := .venv/bin/python
-RESULTS := results/demo
+RESULTS := build/demo
 
 # What another environment put there must not leak into this one.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV

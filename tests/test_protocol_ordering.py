@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fgvr_bench.core.tasks import count_orders
 from fgvr_bench.errors import UsageError
-from fgvr_bench.protocols.ordering import count_orders, draw, make_question_id, seeded_order, shuffled
+from fgvr_bench.protocols.ordering import draw, make_question_id, seeded_order, shuffled
 
 SIZES = st.integers(2, 26)
 SEEDS = st.integers(-(2**63), 2**63)

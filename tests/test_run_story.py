@@ -116,6 +116,19 @@ def test_limit_takes_a_prefix_in_proportion_and_a_larger_one_goes_on(tmp_path: P
     assert len(model.model.asked) == len(set(model.model.asked)) == 40
 
 
+def test_cyclic_permutations_show_every_choice_once_in_every_place(tmp_path: Path) -> None:
+    evaluation = play(tmp_path, permutations="cyclic")
+    targets: dict[str, list[int]] = {}
+    for line in lines_of(evaluation):
+        targets.setdefault(line["question_id"].partition("#")[0], []).append(line["target"])
+    assert len(targets) == 40
+    assert all(sorted(places) == [0, 1, 2, 3] for places in targets.values())
+    constant = play(tmp_path, ToyModel("says-a", Script("always-a")), permutations="cyclic").results[0]
+    assert constant.metrics["accuracy"] == 0.25
+    with pytest.raises(UsageError, match="'0' is no number of orders"):
+        play(tmp_path, permutations=0)
+
+
 def test_a_subset_asks_about_its_classes_alone_with_the_same_questions(tmp_path: Path) -> None:
     file = tmp_path / "mine.txt"
     file.write_text("Amber\nSky blue\n")

@@ -17,6 +17,7 @@ from fgvr_bench.core.settings import DEFAULT_PROTOCOL, RunSettings
 from fgvr_bench.core.watching import Watcher
 from fgvr_bench.errors import FgvrError
 from fgvr_bench.interfaces import RunInfo, RunResult
+from fgvr_bench.metrics.cautions import cautions
 
 
 class _BatchSize(click.ParamType[int | None]):
@@ -57,10 +58,10 @@ def _model_args(ctx: click.Context, param: click.Parameter, given: tuple[str, ..
 )
 @click.option(
     "--permutations",
-    type=click.IntRange(min=1),
-    default=1,
+    default="1",
     show_default=True,
-    help="Ask each example in N orders of its choices.",
+    metavar="cyclic|all|N",
+    help="Ask each example in so many orders of its choices.",
 )
 @click.option("--blank-images", is_flag=True, help="Show grey pictures: what the text alone gives.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides the order of questions and choices.")
@@ -136,6 +137,8 @@ def _show(evaluation: Evaluation) -> None:
                 f"{result.failed:,} of {result.questions:,} questions of {result.model} on {result.dataset} failed; "
                 f'the reasons stand under "error" in {result.folder}.'
             )
+        for caution in cautions(result.metrics, result.questions):
+            note(f"Caution, {result.model} on {result.dataset}: {caution}")
         if not result.complete:
             note(f"{result.model} on {result.dataset} is a partial run (--limit); no board takes it.")
     _exit_with(evaluation.errors)

@@ -17,7 +17,7 @@ from fgvr_bench.core.questions import Picked, QuestionBook
 from fgvr_bench.core.run_folder import RunFolder, run_id, without_credentials
 from fgvr_bench.core.settings import RunSettings
 from fgvr_bench.core.subset import Subset, read_subset
-from fgvr_bench.core.tasks import find_task, settle_decoding
+from fgvr_bench.core.tasks import count_orders, find_task, settle_decoding
 from fgvr_bench.core.versions import library_versions
 from fgvr_bench.errors import UsageError
 from fgvr_bench.interfaces import (
@@ -150,7 +150,8 @@ def assemble(
         raise UsageError(f"task {task.name} asks without options, so --options {settings.options} has no use.")
     decoding = model.settings.decoding
     subset = None if settings.subset is None else read_subset(settings.subset, data.dataset, settings.split)
-    book = _question_book(data.dataset, task, option_set, model.plugin.card, settings, subset)
+    orders = _orders(settings, option_set)
+    book = _question_book(data.dataset, task, option_set, model.plugin.card, settings, subset, orders)
     inputs: dict[str, Json] = {
         "dataset": {"name": data.name, "split": settings.split, "digest": digest},
         "subset": None if subset is None else subset.inputs(),
@@ -159,7 +160,7 @@ def assemble(
         "task": task.name,
         "task_facts": dict(task.identify(book.context)),
         "seed": settings.seed,
-        "permutations": settings.permutations,
+        "permutations": orders,
         "images": "blank" if settings.blank_images else "shown",
         "model": {**model.identity, "name": model.name},
         "decoding": {
@@ -197,9 +198,8 @@ def _question_book(
     card: ModelCard,
     settings: RunSettings,
     subset: Subset | None,
+    orders: int,
 ) -> QuestionBook:
-    if settings.permutations < 1:
-        raise UsageError(f"--permutations {settings.permutations} is less than one order a question.")
     if settings.limit is not None and settings.limit < 1:
         raise UsageError(f"--limit {settings.limit} asks no question.")
     examples = dataset.examples(settings.split)
@@ -214,7 +214,16 @@ def _question_book(
         raise UsageError(f"{dataset.card.name} has no examples in {where}.")
     context = _context(dataset, card, settings)
     bound = task.bound(task.identify(context))
-    return QuestionBook(bound, context, examples, options, settings.permutations, settings.blank_images)
+    return QuestionBook(bound, context, examples, options, orders, settings.blank_images)
+
+
+def _orders(settings: RunSettings, option_set: OptionSet | None) -> int:
+    wish = str(settings.permutations)
+    if option_set is None:
+        if wish != "1":
+            raise UsageError(f"--permutations {wish}: this task shows no options, so there is one order.")
+        return 1
+    return count_orders(int(option_set.header["k"]), wish)
 
 
 def _picked(

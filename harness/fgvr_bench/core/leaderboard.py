@@ -233,6 +233,7 @@ def _caption(table: Table) -> list[str]:
         + "."
         for column in table.columns
     ]
+    lines = list(dict.fromkeys(lines))
     for label, cells in table.rows:
         for column in table.columns:
             if column not in cells:

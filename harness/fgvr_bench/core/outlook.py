@@ -58,7 +58,9 @@ def look_ahead(
 
 
 def _before_mining(model: ReadyModel, data: ReadyDataset, settings: RunSettings) -> Outlook:
-    count = len(data.dataset.examples(settings.split)) * settings.permutations
+    count = len(data.dataset.examples(settings.split)) * (
+        int(settings.permutations) if str(settings.permutations).isdecimal() else 1
+    )
     questions = min(settings.limit or count, count)
     return Outlook(
         model.name, data.name, questions, 0, "to be mined first", _estimate(settings, model.name, questions), None

@@ -61,8 +61,8 @@ def run_folders(folder: Path) -> list[Path]:
 
 
 def _run_files(folder: Path) -> Iterator[Path]:
-    """Yield every ``<dataset>/<model>/<run_id>/run.json``, also below one level of sub-folders, sorted."""
-    yield from sorted({*folder.glob("*/*/*/run.json"), *folder.glob("*/*/*/*/run.json")})
+    """Yield every ``run.json`` at or below `folder`, sorted."""
+    yield from sorted(folder.rglob("run.json"))
 
 
 def _stored_run(folder: Path, content: Mapping[str, Any]) -> StoredRun:

@@ -23,8 +23,8 @@ class RunSettings:
     """An option set's file or a miner's name; None takes the dataset's own."""
     seed: int = 0
     """Decides the order of questions and of their choices."""
-    permutations: int = 1
-    """In how many orders of its choices each example is asked."""
+    permutations: int | str = 1
+    """In how many orders of its choices each example is asked: a number, ``cyclic`` or ``all``."""
     blank_images: bool = False
     """Show a grey picture in place of each image: a control that tells what the text alone gives."""
     limit: int | None = None

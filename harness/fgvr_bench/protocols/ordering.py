@@ -11,9 +11,6 @@ import math
 
 from fgvr_bench.errors import UsageError
 
-MOST_ORDERS = 720
-"""More orders of one question than all of six choices are refused: it is asked once in each."""
-
 
 def make_question_id(example_id: str, task: str, permutation: int = 0) -> str:
     """Return the key of a question: example, task and number of the permutation.
@@ -69,28 +66,6 @@ def seeded_order(k: int, seed: int, question_id: str, permutation: int = 0) -> l
     if arrangement:
         order = [order[0], *(order[1 + each] for each in _arrangement(k - 1, arrangement))]
     return order[rotation:] + order[:rotation]
-
-
-def count_orders(k: int, wish: str) -> int:
-    """Return how many permutations ``cyclic`` (k), ``all`` (k!) or a number asks for.
-
-    Raises:
-        UsageError: it is none of these, or more than k! or than `MOST_ORDERS`.
-
-    >>> count_orders(4, "cyclic"), count_orders(4, "all"), count_orders(4, "2")
-    (4, 24, 2)
-    """
-    most = min(math.factorial(k), MOST_ORDERS)
-    if wish in {"cyclic", "all"}:
-        count = k if wish == "cyclic" else math.factorial(k)
-    else:
-        count = int(wish) if wish.isascii() and wish.isdigit() else 0
-    if not 1 <= count <= most:
-        raise UsageError(
-            f"{wish!r} is no number of orders that {k} choices can be asked in.",
-            hint=f"Use cyclic, all (of up to {MOST_ORDERS} orders) or a number from 1 to {most}.",
-        )
-    return count
 
 
 def _arrangement(n: int, rank: int) -> list[int]:

@@ -20,6 +20,7 @@ FINEDEFICS = idefics2(
         exposure="tuned",
         # The published answers' path holds "idefics", which FOCI's code asks for; the hub's name does not.
         foci_template="User: {}",
+        foci_trims=True,
     )
 )
 

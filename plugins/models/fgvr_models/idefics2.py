@@ -19,6 +19,7 @@ IDEFICS2 = idefics2(
         parameters=8_400_000_000,
         exposure="zero-shot",
         foci_template="User: {}",
+        foci_trims=True,
         aliases=("idefics2-8b",),
     )
 )
