@@ -83,7 +83,7 @@ def build_tables(runs: Sequence[StoredRun]) -> list[Table]:
 
 
 def _table(protocol: str, task: str, runs: list[StoredRun]) -> Table:
-    columns = sorted({column_of(run) for run in runs}, key=astuple)
+    columns = sorted({column_of(run) for run in runs}, key=lambda each: (each.shown != "shown", astuple(each)))
     labels = _row_labels(runs)
     rows: dict[str, dict[Column, StoredRun]] = {}
     for run in sorted(runs, key=lambda each: each.run_id):
