@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
+from fgvr_bench.core.ahead import cores
 from fgvr_bench.core.files import write_json
 from fgvr_bench.core.options import OptionSet, find_or_build
 from fgvr_bench.engines import torchvision_ops
@@ -39,7 +40,7 @@ from fgvr_bench.engines.open_clip import LoadedClip, load_open_clip
 from fgvr_bench.interfaces import Dataset, DatasetCard, MiningSettings
 from fgvr_bench.miners.embeddings import store_path
 from fgvr_bench.miners.encoder import Encoder
-from fgvr_bench.miners.reading import cores, read_images
+from fgvr_bench.miners.reading import read_images
 from fgvr_bench.types import Example, FileImage
 
 LABELS = tuple(f"{first} {second}" for first in ("pale", "dark", "red", "grey", "green") for second in range(40))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fgvr_bench.core.ahead import cores
 from fgvr_bench.core.images import ImageInvalid, blank_like, decode_image
 from fgvr_bench.core.questions import QuestionBook
-from fgvr_bench.errors import FgvrError
 from fgvr_bench.interfaces import Preparer
 from fgvr_bench.types import Prompt
 
@@ -69,45 +67,6 @@ def _one_line(error: Exception) -> str:
     return " ".join(text.split())[:500]
 
 
-def default_workers(needs_images: bool, on_cpu: bool) -> int:
+def default_workers(on_cpu: bool) -> int:
     """Return how many worker processes to read ahead with: half of the cores where the model needs them too."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not needs_images:
-        return 0
-    return max(1, cores // 2) if on_cpu else min(16, cores)
-
-
-def read_ahead(source: BatchSource, workers: int, pin_memory: bool) -> Iterator[PreparedBatch]:
-    """Yield the source's batches in order, prepared by `workers` processes (0: here, when asked for).
-
-    Raises:
-        FgvrError: a worker process was killed from outside.
-    """
-    if workers == 0 or len(source) == 0:
-        for index in range(len(source)):
-            yield source[index]
-        return
-    from torch.utils.data import DataLoader
-
-    loader: DataLoader[PreparedBatch] = DataLoader(
-        source,  # type: ignore[arg-type]  # a map-style source by protocol, without torch in its bases
-        batch_size=None,
-        num_workers=min(workers, len(source)),
-        prefetch_factor=2,
-        pin_memory=pin_memory,
-        worker_init_fn=_start_worker,
-    )
-    try:
-        yield from loader
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise FgvrError(
-            "a process that reads images ahead was killed, most often for want of memory.",
-            hint="Type the same command again with --workers 1: it goes on with what is on disk.",
-        ) from error
-
-
-def _start_worker(_: int) -> None:
-    """Leave interrupts to the parent, which finishes the batch and saves."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return max(1, cores() // 2) if on_cpu else min(16, cores())

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fgvr_bench.core.ahead import cores, read_ahead
 from fgvr_bench.core.answering import Answered, Answerer
-from fgvr_bench.core.loading import BatchSource, PreparedBatch, default_workers, read_ahead
+from fgvr_bench.core.loading import BatchSource, PreparedBatch, default_workers
 from fgvr_bench.core.questions import QuestionBook
 from fgvr_bench.core.settings import RunSettings
 from fgvr_bench.errors import FgvrError, OutOfMemory
@@ -70,7 +71,7 @@ class OneProcess:
         if not self.model.needs_images:
             return (PreparedBatch(numbers, {}, None) for numbers in batches)
         on_cpu = not _uses_cuda()
-        workers = default_workers(True, on_cpu) if self._workers is None else self._workers
+        workers = default_workers(on_cpu) if self._workers is None else self._workers
         if on_cpu and workers:
             _leave_cores_to(workers)
         source = BatchSource(self._book, batches, self.model.preparer)
@@ -165,8 +166,7 @@ def _child(connection: Connection, stop: Any, order: _Order) -> None:
     """Answer batches in a process of its own; messages are (kind, content) with kind ok or error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with_threads = max(1, (os.cpu_count() or 1) // order.processes)
-        os.environ.setdefault("OMP_NUM_THREADS", str(with_threads))
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // order.processes)))
         work = _take_up(order)
         connection.send(("ok", (work.batch_size, dict(work.facts))))
         batches: Sequence[list[int]] = connection.recv()

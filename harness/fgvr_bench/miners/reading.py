@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fgvr_bench.core.ahead import cores, read_ahead
 from fgvr_bench.core.images import ImageInvalid, decode_image
-from fgvr_bench.errors import FgvrError
 from fgvr_bench.types import Example
 
 if TYPE_CHECKING:
@@ -76,34 +74,4 @@ def read_images(
     batches = ImageBatches(examples, indices, size, preprocess)
     if workers is None:
         workers = 0 if len(batches) < 3 else min(16, cores())
-    if workers == 0:
-        yield from (batches[number] for number in range(len(batches)))
-        return
-    from torch.utils.data import DataLoader
-
-    loader: DataLoader[ImageBatch] = DataLoader(
-        batches,  # type: ignore[arg-type]  # a map-style source by protocol
-        batch_size=None,
-        num_workers=min(workers, len(batches)),
-        prefetch_factor=2,
-        pin_memory=pin_memory,
-        worker_init_fn=_start_worker,
-    )
-    try:
-        yield from loader
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise FgvrError(
-            "a process that reads images ahead was killed, most often for want of memory.",
-            hint="Type the same command again with --workers 0: it goes on with what is on disk.",
-        ) from error
-
-
-def cores() -> int:
-    """Return how many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _start_worker(_: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the work and keeps what is done
+    yield from read_ahead(batches, workers, pin_memory)
