@@ -99,7 +99,9 @@ class _Execution:
 
     def _ask(self, plan: BatchPlan | None) -> BatchPlan:
         """Load the model and ask all that is open; return the plan that was followed."""
-        with closing(self._workforce()) as work, first_interrupt(self._say_stopping) as stopping:
+        with self.watcher.progress(f"loading {self.assembly.model_name}", None):
+            work = self._workforce()
+        with closing(work), first_interrupt(self._say_stopping) as stopping:
             batch_size = plan.batch_size if plan else self.settings.batch_size or work.batch_size
             while True:
                 plan = plan or self._plan(batch_size)
