@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from test_run_story import play
-from toy import Script, ToyModel, ToyPlugin
+from toy import Script, ToyModel, ToyPlugin, toy_host
 
 from fgvr_bench.cli.leaderboard import leaderboard
 from fgvr_bench.core.leaderboard import MARKERS, build_tables, to_csv, to_markdown
+from fgvr_bench.core.rescoring import rescore, write_scores
 from fgvr_bench.core.results import read_runs
 from fgvr_bench.core.subset import import_subset
 from fgvr_bench.errors import FgvrError
@@ -77,6 +78,14 @@ def test_runs_of_one_cell_that_differ_are_rows_labelled_by_what_differs(tmp_path
 def test_failed_and_unparsed_answers_stand_under_the_table(tmp_path: Path) -> None:
     play(tmp_path, dataset=ToyPlugin(broken=frozenset({"Amber/0001"})))
     assert "oracle on toy: 1 failed" in board(tmp_path)
+
+
+def test_a_run_scored_by_another_version_says_so_until_it_is_scored_again(tmp_path: Path) -> None:
+    path = play(tmp_path).results[0].folder / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "scored_by": "0.0.1"}))
+    assert "oracle on toy: scored by fgvr-bench 0.0.1." in board(tmp_path)
+    write_scores(rescore(toy_host(), path.parent))
+    assert "scored by" not in board(tmp_path)
 
 
 def test_the_same_runs_give_the_same_bytes_in_whatever_order_they_come(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fgvr_bench import __version__
 from fgvr_bench.core.files import atomic_writer, digest
 from fgvr_bench.core.host import Host
 from fgvr_bench.core.records import to_line
@@ -85,6 +86,7 @@ def import_run(
             "complete": True,
             "failed": scorer.failed,
             "metrics": metrics,
+            "scored_by": __version__,
             "responses_sha256": file_digest(folder.responses_file),
         }
     )

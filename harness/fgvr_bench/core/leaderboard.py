@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
+from fgvr_bench import __version__
 from fgvr_bench.core.results import StoredRun
 
 MARKERS = ("<!-- leaderboard:start -->", "<!-- leaderboard:end -->")
@@ -242,6 +243,8 @@ def _caption(table: Table) -> list[str]:
             notes = ([f"{run.failed:,} failed"] if run.failed else []) + (
                 [f"{_percent(unparsed)} % unparsed"] if unparsed else []
             )
+            if run.scored_by != __version__:
+                notes.append(f"scored by fgvr-bench {run.scored_by}")
             if notes:
                 lines.append(f"{label} on {column.dataset}: {', '.join(notes)}.")
     return lines

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fgvr_bench import __version__
 from fgvr_bench.core.host import Host
 from fgvr_bench.core.records import from_line
 from fgvr_bench.core.run_folder import RunFolder, file_digest
@@ -116,4 +117,4 @@ def write_scores(rescored: Rescored) -> None:
             hint="Leave --write out to see the new ones.",
         )
     content = rescored.folder.read_run() or {}
-    rescored.folder.write_run({**content, "metrics": dict(rescored.metrics)})
+    rescored.folder.write_run({**content, "metrics": dict(rescored.metrics), "scored_by": __version__})

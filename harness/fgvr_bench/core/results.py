@@ -25,6 +25,8 @@ class StoredRun:
     metrics: Mapping[str, float | None]
     card: Mapping[str, Any]
     batch_size: int
+    scored_by: str
+    """Version of fgvr-bench whose parser and metrics gave the figures."""
 
 
 def read_runs(folder: Path) -> tuple[list[StoredRun], list[str], int]:
@@ -85,4 +87,5 @@ def _stored_run(folder: Path, content: Mapping[str, Any]) -> StoredRun:
         metrics=metrics,
         card=content.get("card", {}),
         batch_size=int(content["batch_size"]),
+        scored_by=str(content["scored_by"]),
     )

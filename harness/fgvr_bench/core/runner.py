@@ -13,6 +13,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
+from fgvr_bench import __version__
 from fgvr_bench.core.assembly import Assembly
 from fgvr_bench.core.host import Host
 from fgvr_bench.core.interrupts import first_interrupt
@@ -154,6 +155,7 @@ class _Execution:
             "complete": False,
             "failed": None,
             "metrics": None,
+            "scored_by": None,
             "responses_sha256": None,
         }
         self.folder.write_run(self.content)
@@ -228,6 +230,7 @@ class _Execution:
                 "complete": True,
                 "failed": scorer.failed,
                 "metrics": metrics,
+                "scored_by": __version__,
                 "responses_sha256": file_digest(self.folder.responses_file),
             }
             self.folder.write_run(self.content)
