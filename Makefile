@@ -14,6 +14,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 demo: venv
 	@$(PY) -m fgvr_bench run --model moth-clip --model random --model always-a --dataset moth-24 --results-dir $(RESULTS)
+	@echo
 	@$(PY) -m fgvr_bench leaderboard build $(RESULTS)
 	@echo
 	@echo "The results are in $(RESULTS)."
