@@ -18,6 +18,7 @@ from fgvr_bench.core.run_folder import RunFolder, run_id, without_credentials
 from fgvr_bench.core.settings import RunSettings
 from fgvr_bench.core.subset import Subset, read_subset
 from fgvr_bench.core.tasks import count_orders, find_task, settle_decoding
+from fgvr_bench.core.taxonomy import taxonomy_of
 from fgvr_bench.core.versions import library_versions
 from fgvr_bench.errors import UsageError
 from fgvr_bench.interfaces import (
@@ -243,5 +244,5 @@ def _context(dataset: Dataset, card: ModelCard, settings: RunSettings) -> AskCon
         seed=settings.seed,
         foci_template=card.foci_template,
         foci_trims=card.foci_trims,
-        taxonomy={label: ranks for label in dataset.labels() if (ranks := dataset.taxonomy(label))},
+        taxonomy=taxonomy_of(dataset),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from fgvr_bench.core.taxonomy import taxonomy_of
 from fgvr_bench.errors import UsageError
 from fgvr_bench.interfaces import Dataset, MiningSettings, OptionMiner
 from fgvr_bench.miners.encoder import DEFAULT_TEMPLATE, default_checkpoint
@@ -68,22 +69,23 @@ class TaxonomyMiner(OptionMiner):
             UsageError: the dataset knows no taxonomy.
         """
         take_settings(settings, self.name, {})
-        ranks = {label: dataset.taxonomy(label) for label in dataset.labels()}
-        if not any(ranks.values()):
+        ranks = taxonomy_of(dataset)
+        if not ranks:
             raise UsageError(
                 f"{dataset.card.name} knows no taxonomy of its labels.",
                 hint="Mine by names instead: --miner text",
             )
         return {
             "rule": "taxonomy-1: labels that share most ranks with the truth first, by lot among equals",
-            "taxonomy": {label: list(each) for label, each in ranks.items()},
+            "taxonomy": {label: list(ranks.get(label, ())) for label in dataset.labels()},
         }
 
     def mine(
         self, dataset: Dataset, examples: Sequence[Example], settings: MiningSettings, progress: Callable[[int], None]
     ) -> Iterator[Options]:
         """Yield the options of each example, the nearest kin last."""
-        ranks = {label: tuple(dataset.taxonomy(label)) for label in dataset.labels()}
+        known = taxonomy_of(dataset)
+        ranks = {label: known.get(label, ()) for label in dataset.labels()}
         for index in range(len(examples)):
             example = examples[index]
             own = ranks[example.label]

@@ -9,6 +9,7 @@ hierarchical precision, the share of what was named (the name and all ranks abov
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -44,6 +45,8 @@ class OpenEnded(Task):
 
     def __init__(self, taxonomy: Taxonomy | None = None) -> None:
         self.taxonomy: Taxonomy = taxonomy or {}
+        self._spellings = spellings_of(self.taxonomy)
+        self._ranks = tuple(sorted(self._spellings))
 
     def ask(self, example: Example, options: Options | None, context: AskContext, permutation: int = 0) -> Question:
         """Ask about all labels, without showing them.
@@ -75,7 +78,7 @@ class OpenEnded(Task):
     def read(self, response: Response, letters: Sequence[str], choices: Sequence[str]) -> Reading:
         """Read the one label that the answer names; a rank is no label."""
         name, reading = self._named(response, tuple(choices))
-        label = None if name is None else names_of(tuple(choices), self._ranks()).labels[name]
+        label = None if name is None else names_of(tuple(choices), self._ranks).labels[name]
         return Reading(label, reading.rule if name is None else "name" if label is not None else "generic")
 
     def judge(self, question: Question, response: Response) -> Answer:
@@ -83,11 +86,12 @@ class OpenEnded(Task):
         name, reading = self._named(response, question.choices)
         if name is None:
             return Answer(question.question_id, None, False, reading.rule, 0.0 if self.taxonomy else None)
-        names = names_of(question.choices, self._ranks())
+        names = names_of(question.choices, self._ranks)
         label = names.labels[name]
         truth = question.choices[question.target or 0]
         right = label is not None and label == question.target
-        credit = self._credit(names.spelt[name] if label is None else question.choices[label], truth)
+        said = self._spellings[names.spelt[name]] if label is None else question.choices[label]
+        credit = self._credit(said, truth)
         rule = "name" if right else "generic" if label is None else "sibling" if credit else "other-name"
         return Answer(question.question_id, label, right, rule, credit)
 
@@ -97,9 +101,6 @@ class OpenEnded(Task):
 
         return is_over(text)
 
-    def _ranks(self) -> tuple[str, ...]:
-        return tuple(sorted({rank for ranks in self.taxonomy.values() for rank in ranks}))
-
     def _named(self, response: Response, labels: tuple[str, ...]) -> tuple[int | None, Reading]:
         """Return the place in `names_of` of what the answer names, or None and why: a label, else a rank."""
         if response.error is not None or response.completion is None:
@@ -108,7 +109,7 @@ class OpenEnded(Task):
 
         reading = parse_choice(response.completion, (), names_of(labels).spelt)
         if reading.rule == "unread" and self.taxonomy:
-            reading = parse_choice(response.completion, (), names_of(labels, self._ranks()).spelt)
+            reading = parse_choice(response.completion, (), names_of(labels, self._ranks).spelt)
         return reading.choice, reading
 
     def _credit(self, named: str, truth: str) -> float | None:
@@ -143,6 +144,18 @@ def names_of(labels: tuple[str, ...], ranks: tuple[str, ...] = ()) -> Names:
             spelt.append(rank)
             meant.append(None)
     return Names(tuple(spelt), tuple(meant))
+
+
+def spellings_of(taxonomy: Taxonomy) -> dict[str, str]:
+    """Return what an answer may call each rank: by its name, or with the name of a rank above it before that.
+
+    >>> sorted(spellings_of({"F-16A/B": ("Lockheed Martin", "F-16")}))
+    ['F-16', 'Lockheed Martin', 'Lockheed Martin F-16']
+    """
+    lineages = set(taxonomy.values())
+    alone = {rank: rank for ranks in lineages for rank in ranks}
+    pairs = {f"{high} {low}": low for ranks in lineages for high, low in itertools.combinations(ranks, 2)}
+    return {**pairs, **alone}
 
 
 def _above(rank: str, taxonomy: Taxonomy) -> set[str]:

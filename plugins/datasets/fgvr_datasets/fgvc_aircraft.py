@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from fgvr_bench import hookimpl
 from fgvr_bench.core.annotations import read_fields, read_lines
-from fgvr_bench.errors import DataNotFound
+from fgvr_bench.errors import DataInvalid, DataNotFound
 from fgvr_bench.interfaces import DatasetCard, DatasetPlugin, Download
 from fgvr_datasets._archives import ArchiveDataset, ArchivePlugin, Entry
 from fgvr_datasets._facts import published
@@ -64,17 +65,29 @@ class Aircraft(ArchiveDataset):
 
     @functools.cached_property
     def _taxonomy(self) -> dict[str, tuple[str, ...]]:
-        ranks: dict[str, list[str]] = {}
+        paths = [self.files[1].with_name(f"images_{rank}_test.txt") for rank in ("manufacturer", "family")]
+        if not all(path.is_file() for path in paths):
+            return {}
         variants = {entry.path: entry.label for entry in self.read_split("test")}
-        for rank in ("manufacturer", "family"):
-            path = self.files[1].with_name(f"images_{rank}_test.txt")
-            if not path.is_file():
-                return {}
-            names = {variants.get(f"{image}.jpg"): name for _, (image, name) in read_fields(path, 2, f"image {rank}")}
-            for variant, name in names.items():
-                if variant is not None:
-                    ranks.setdefault(variant, []).append(name)
-        return {variant: tuple(names) for variant, names in ranks.items()}
+        manufacturers, families = (self._rank_of(path, variants) for path in paths)
+        return {
+            variant: (manufacturers[variant], families[variant])
+            for variant in self.labels()
+            if variant in manufacturers and variant in families
+        }
+
+    def _rank_of(self, path: Path, variants: Mapping[str, str]) -> dict[str, str]:
+        """Return the name that a list of ``image name`` gives each variant; a variant has one alone."""
+        names: dict[str, str] = {}
+        for number, (image, name) in read_fields(path, 2, "an image number and a name"):
+            variant = variants.get(f"{image}.jpg")
+            if variant is not None and names.setdefault(variant, name) != name:
+                raise DataInvalid(
+                    f"{path}, line {number} puts {variant!r} under {name!r}, and an earlier line under "
+                    f"{names[variant]!r}.",
+                    hint="The file is of another version; fetch the dataset again.",
+                )
+        return names
 
 
 class AircraftPlugin(ArchivePlugin):

@@ -44,6 +44,8 @@ SAMPLE = 64
 MISFITS = 0.05
 """A greater share of them whose box reaches beyond the picture shows that the pictures are others."""
 OTHER = {"test": "train", "train": "test"}
+LONG_MAKES = ("AM General", "Aston Martin", "Land Rover")
+"""Makes of more than one word among the 196 labels; every other make is a label's first word."""
 
 
 class Cars(ArchiveDataset):
@@ -83,6 +85,10 @@ class Cars(ArchiveDataset):
                 raise DataInvalid(f"{where} is class {label}, not 1 to {len(labels)}.")
             box = " ".join(str(int(row[side])) for side in ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2"))
             yield Entry(str(row["fname"]), labels[label - 1], where, (("box", box),))
+
+    def taxonomy(self, label: str) -> tuple[str, ...]:
+        """Return the make, with which every label begins."""
+        return (make_of(label),)
 
     def check_images(self, split: str, listing: FileListing) -> None:
         """Refuse the other split's images under this one's names."""
@@ -136,6 +142,15 @@ class Cars(ArchiveDataset):
                     f"their bytes), so one of them is not {self.card.name}'s.",
                     hint="Unpack the archives again.",
                 )
+
+
+def make_of(label: str) -> str:
+    """Return the make of a car.
+
+    >>> make_of("Rolls-Royce Ghost Sedan 2012"), make_of("Land Rover LR2 SUV 2012")
+    ('Rolls-Royce', 'Land Rover')
+    """
+    return next((make for make in LONG_MAKES if label.startswith(f"{make} ")), label.split()[0])
 
 
 def _same_bytes(mine: str, theirs: Path) -> bool:
