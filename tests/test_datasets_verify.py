@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from layouts import KEYS, draw, lay_out, small_plan
-from toy import Registration, ToyPlugin
+from toy import Registration, Script, ToyModel, ToyPlugin, toy_host
 
 from fgvr_bench.cli import datasets as command
+from fgvr_bench.cli import run as run_command
 from fgvr_bench.cli.main import fgvr_bench
 from fgvr_bench.core.host import Host
+from fgvr_bench.core.overlap import known_overlap
+from fgvr_bench.core.paths import cache_folder
 from fgvr_bench.core.verify import Report, verify
 from fgvr_bench.errors import DataInvalid, UsageError
 from fgvr_bench.types import FileImage
@@ -193,3 +196,52 @@ def test_the_list_says_where_each_set_is(small_host: Host, tmp_path: Path, monke
 def test_drawn_pictures_differ_from_each_other() -> None:
     assert len({draw(number, "a") for number in range(10)}) == 10
     assert FileImage(__file__).read()
+
+
+# --- what verify has found, said by runs ---------------------------------------------------------------
+
+
+def ask(root: Path, results: Path) -> str:
+    """Run a control on the small birds with random options and return what the command says."""
+    arguments = ["run", "-m", "says-a", "-d", "bird-200", "--options", "random", "--workers", "0"]
+    done = CliRunner().invoke(fgvr_bench, [*arguments, "--data-root", str(root), "--results-dir", str(results)])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_a_run_says_how_many_of_its_images_verify_found_among_the_train_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = small_plan("bird-200", classes=4)
+    folder = lay_out(plan, tmp_path) / "images"
+    for test, train in ((5, 7), (6, 7), (1, 3)):  # two test images are one train image, a third is another
+        shutil.copy(folder / plan.train[train][0], folder / plan.test[test][0])
+    made = toy_host([ToyModel("says-a", Script("always-a"))], [plan.plugin()])
+    monkeypatch.setattr(command, "host", lambda: made)
+    monkeypatch.setattr(run_command, "host", lambda: made)
+    assert "train image" not in ask(tmp_path, tmp_path / "results")
+    assert run("verify", "bird-200", "--data-root", tmp_path, "--split", "test").exit_code == 1
+    assert "train image" not in ask(tmp_path, tmp_path / "results")
+    assert run("verify", "bird-200", "--data-root", tmp_path).exit_code == 1
+    said = "says-a on bird-200: 3 of its test images are train images byte for byte (fgvr-bench datasets verify)."
+    assert said in ask(tmp_path, tmp_path / "results")
+    # a file that is another now: what was found is no longer known, until somebody looks again
+    (folder / plan.test[5][0]).write_bytes(draw(5, plan.test[5][1]))
+    (folder / plan.test[6][0]).write_bytes(draw(6, plan.test[6][1]))
+    assert "train image" not in ask(tmp_path, tmp_path / "results")
+    run("verify", "bird-200", "--data-root", tmp_path)
+    assert "1 of its test images is a train image byte for byte" in ask(tmp_path, tmp_path / "results")
+
+
+def test_where_no_image_is_shared_a_run_says_nothing(tmp_path: Path) -> None:
+    plan = small_plan("bird-200")
+    lay_out(plan, tmp_path)
+    plugin = plan.plugin()
+    birds = plugin.open([tmp_path])
+    assert known_overlap(birds, "test") is None
+    verify(plugin, birds)
+    assert known_overlap(birds, "test") == 0
+    assert known_overlap(birds, "train") is None
+    for record in (cache_folder() / "overlaps").iterdir():
+        record.write_text('{"format": "fgvr-bench/overlap", "version": 1, "files": {}}')
+    assert known_overlap(birds, "test") is None

@@ -13,6 +13,7 @@ import click
 from fgvr_bench.cli.output import note, print_table, progress, warn_of_plugins
 from fgvr_bench.core.evaluate import Evaluation, evaluate_all, main_metric, percent
 from fgvr_bench.core.host import host
+from fgvr_bench.core.paths import data_roots
 from fgvr_bench.core.settings import DEFAULT_PROTOCOL, RunSettings
 from fgvr_bench.core.watching import Watcher
 from fgvr_bench.errors import FgvrError
@@ -122,10 +123,10 @@ def run(models: tuple[str, ...], datasets: tuple[str, ...], dry_run: bool, **set
         _dry_run(models, datasets, wanted)
         return
     evaluation = evaluate_all(host(), models, datasets, wanted, TerminalWatcher())
-    _show(evaluation)
+    _show(evaluation, wanted)
 
 
-def _show(evaluation: Evaluation) -> None:
+def _show(evaluation: Evaluation, settings: RunSettings) -> None:
     if evaluation.results:
         print_table(
             ["model", "dataset", "task", "accuracy", "questions", "unparsed", "failed", "results in"],
@@ -139,9 +140,26 @@ def _show(evaluation: Evaluation) -> None:
             )
         for caution in cautions(result.metrics, result.questions):
             note(f"Caution, {result.model} on {result.dataset}: {caution}")
+        if shared := _train_images(result, settings):
+            are = "are train images" if shared > 1 else "is a train image"
+            note(
+                f"Caution, {result.model} on {result.dataset}: {shared:,} of its {settings.split} images {are} "
+                "byte for byte (fgvr-bench datasets verify)."
+            )
         if not result.complete:
             note(f"{result.model} on {result.dataset} is a partial run (--limit); no board takes it.")
     _exit_with(evaluation.errors)
+
+
+def _train_images(result: RunResult, settings: RunSettings) -> int | None:
+    """Return how many of the split's images `datasets verify` has found among the train images, where it ran."""
+    from fgvr_bench.core.overlap import known_overlap
+
+    try:
+        plugin, argument = host().datasets.find(result.dataset)
+        return known_overlap(plugin.open(data_roots(settings.data_roots), argument), settings.split)
+    except FgvrError:  # the run is done; its files may have been taken away since
+        return None
 
 
 def _exit_with(errors: Sequence[FgvrError]) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fgvr_bench.core.images import ImageInvalid, decode_image
+from fgvr_bench.core.overlap import record_overlap
 from fgvr_bench.core.progress import Progress, quiet
 from fgvr_bench.errors import FgvrError, UsageError
 from fgvr_bench.types import Example, Split
@@ -74,6 +75,7 @@ def verify(
 ) -> Report:
     """Decode every image of the splits (by default all that are there) and return what was found.
 
+    How many test images are train images is kept (see `overlap.known_overlap`), where both splits were looked at.
     Images are decoded in threads: Pillow lets go of the interpreter while it decodes.  Takes about 150 bytes
     of memory an image.
 
@@ -95,7 +97,16 @@ def verify(
             continue
         report.splits.append(_survey(plugin, dataset, split, examples, workers, progress))
     _judge(report)
+    found = {seen.split: seen for seen in report.splits}
+    if Split.TEST in found and Split.TRAIN in found:
+        record_overlap(dataset, Split.TEST, _count_shared(found[Split.TEST], found[Split.TRAIN]))
     return report
+
+
+def _count_shared(test: SplitReport, train: SplitReport) -> int:
+    """Return how many test images, copies within the split included, are train images."""
+    shared = {test.digests[digest] for digest in test.digests.keys() & train.digests}
+    return len(shared) + sum(len(group) - 1 for group in test.duplicates if group[0] in shared)
 
 
 def _survey(
