@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -16,6 +18,7 @@ from fgvr_bench.cli.leaderboard import leaderboard
 from fgvr_bench.core.leaderboard import MARKERS, build_tables, to_csv, to_markdown
 from fgvr_bench.core.rescoring import rescore, write_scores
 from fgvr_bench.core.results import read_runs
+from fgvr_bench.core.run_folder import run_id
 from fgvr_bench.core.subset import import_subset
 from fgvr_bench.errors import FgvrError
 
@@ -52,7 +55,7 @@ def test_other_seeds_and_option_sets_are_other_columns(tmp_path: Path) -> None:
     play(tmp_path)
     play(tmp_path, seed=1)
     head = body(board(tmp_path))[0]
-    assert len(head) == 3, "and there is no mean over columns that asked one dataset twice"
+    assert head[1:] == ["toy<br>seed 0<br>n = 40", "toy<br>seed 1<br>n = 40"], "and no mean: they asked one dataset"
 
 
 def test_seen_and_unseen_classes_stand_with_their_harmonic_mean(tmp_path: Path) -> None:
@@ -72,7 +75,138 @@ def test_runs_of_one_cell_that_differ_are_rows_labelled_by_what_differs(tmp_path
     play(tmp_path)
     play(tmp_path, batch_size=3)
     labels = [row[0] for row in body(board(tmp_path))[2:]]
-    assert sorted(labels) == ["oracle (batch size 3)", "oracle (batch size 4)"]
+    assert sorted(labels) == ["oracle (batch size 3)", "oracle (batch size auto)"]
+
+
+def labels_of(folder: Path) -> list[str]:
+    return sorted(row[0] for row in body(board(folder))[2:])
+
+
+def edited(folder: Path, **changes: Any) -> None:
+    """Change the run.json of a folder, as files from elsewhere may differ."""
+    content = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**content, **changes}))
+
+
+def copied(folder: Path, **inputs: Any) -> None:
+    """Add a run with other inputs beside that of `folder`."""
+    content = json.loads((folder / "run.json").read_text())
+    content["inputs"] |= inputs
+    name = run_id(content["inputs"])
+    shutil.copytree(folder, folder.parent / name)
+    edited(folder.parent / name, inputs=content["inputs"], run_id=name)
+
+
+def test_checkpoints_of_one_model_on_different_datasets_never_share_a_row(tmp_path: Path) -> None:
+    for dataset, digest in (("toy", "a" * 64), ("toy-2", "b" * 64)):
+        folder = play(tmp_path, dataset=ToyPlugin(dataset)).results[0].folder
+        inputs = json.loads((folder / "run.json").read_text())["inputs"]
+        edited(folder, inputs={**inputs, "model": {**inputs["model"], "sha256": digest}})
+    assert labels_of(tmp_path) == ["oracle (sha256 aaaaaaaa)", "oracle (sha256 bbbbbbbb)"]
+    assert all(row[-1] == "" for row in body(board(tmp_path))[2:]), "no mean over two checkpoints"
+
+
+def test_a_row_is_not_split_by_what_differs_with_the_dataset_alone(tmp_path: Path) -> None:
+    play(tmp_path)
+    folder = play(tmp_path, dataset=ToyPlugin("toy-2")).results[0].folder
+    inputs = json.loads((folder / "run.json").read_text())["inputs"]
+    edited(folder, batch_size=2, inputs={**inputs, "task_facts": {"taxonomy": "c" * 64}})
+    assert labels_of(tmp_path) == ["oracle"]
+
+
+def test_a_batch_size_found_and_the_same_one_asked_for_are_two_rows(tmp_path: Path) -> None:
+    play(tmp_path)
+    play(tmp_path, batch_size=4)
+    assert labels_of(tmp_path) == ["oracle (batch size 4)", "oracle (batch size auto)"]
+
+
+def test_two_imports_of_one_cell_are_two_rows(tmp_path: Path) -> None:
+    folder = play(tmp_path).results[0].folder
+    for name in ("one.json", "two.json"):
+        copied(folder, imported={"format": "foci", "file": name})
+    shutil.rmtree(folder)
+    assert labels_of(tmp_path) == ["oracle (file one.json)", "oracle (file two.json)"]
+
+
+def test_runs_equal_in_all_but_their_id_are_told_apart_by_it(tmp_path: Path) -> None:
+    folder = play(tmp_path).results[0].folder
+    shutil.copytree(folder, folder.parent / "other")
+    edited(folder.parent / "other", run_id="0123456789ab")
+    assert labels_of(tmp_path) == ["oracle (run 0123456789ab)", f"oracle (run {folder.name})"]
+    runs, _, _ = read_runs(tmp_path)
+    (table,) = build_tables([*runs, *runs])
+    assert len(table.rows) == 2, "a folder named twice is one run"
+
+
+def test_labels_that_differ_only_where_they_are_cut_stay_two_rows(tmp_path: Path) -> None:
+    folder = play(tmp_path).results[0].folder
+    for last in "01":
+        copied(folder, model={"name": "oracle", "sha256": "a" * 63 + last})
+    shutil.rmtree(folder)
+    assert len(set(labels_of(tmp_path))) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "heads"),
+    [
+        ({"permutations": 4}, ["1 order", "4 orders"]),
+        ({"dataset": {"name": "toy", "split": "test", "digest": "f" * 64}}, ["images ffffffff"]),
+        ({"options": {"digest": "e" * 64, "miner": "clip", "k": 4}}, ["clip, k = 4 eeeeeeee", "random, k = 4"]),
+    ],
+)
+def test_columns_say_at_their_head_in_what_they_differ(
+    tmp_path: Path, changes: dict[str, Any], heads: list[str]
+) -> None:
+    folder = play(tmp_path).results[0].folder
+    copied(folder, **changes)
+    found = body(board(tmp_path))[0][1:]
+    assert len(found) == len(set(found)) == 2
+    assert all(any(head in one for one in found) for head in heads), found
+    assert not any("seed" in one for one in found), "what they share is not said"
+
+
+def test_the_board_shows_the_main_metric_that_the_run_names(tmp_path: Path) -> None:
+    folder = play(tmp_path).results[0].folder
+    edited(folder, main_metric="truth-rank", metrics={"accuracy": 1.0, "a-first": 0.5, "truth-rank": 0.25})
+    assert "truth-rank in %" in board(tmp_path)
+    assert body(board(tmp_path))[2] == ["oracle", "25.0"]
+    edited(folder, main_metric="gone")
+    assert "its main metric 'gone' is none of its metrics" in read_runs(tmp_path)[1][0]
+
+
+def test_a_run_that_names_no_main_metric_shows_accuracy_or_its_first(tmp_path: Path) -> None:
+    folder = play(tmp_path).results[0].folder
+    content = json.loads((folder / "run.json").read_text())
+    content.pop("main_metric", None)
+    for metrics, shown in (({"a": 0.5, "accuracy": 0.25}, "25.0"), ({"b": 0.5, "c": 0.25}, "50.0")):
+        (folder / "run.json").write_text(json.dumps({**content, "metrics": metrics}))
+        assert body(board(tmp_path))[2][1] == shown
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"metrics": {"accuracy": float("nan")}},
+        {"metrics": {"accuracy": float("inf")}},
+        {"metrics": {"accuracy": True}},
+        {"questions": float("inf")},
+        {"inputs": {"options": ["clip"]}},
+        {"inputs": {"options": {"digest": "e" * 64}}},
+        {"inputs": {"permutations": "many"}},
+        {"inputs": {"seed": None}},
+        {"inputs": {"dataset": "toy"}},
+        {"inputs": {"subset": "seen"}},
+    ],
+)
+def test_a_run_with_damaged_figures_or_inputs_costs_only_itself(tmp_path: Path, damage: dict[str, Any]) -> None:
+    play(tmp_path)
+    folder = play(tmp_path, ToyModel("says-a", Script("always-a"))).results[0].folder
+    inputs = json.loads((folder / "run.json").read_text())["inputs"]
+    edited(folder, **{**damage, "inputs": {**inputs, **damage.get("inputs", {})}})
+    runs, (problem,), _ = read_runs(tmp_path)
+    assert [run.model for run in runs] == ["oracle"]
+    assert str(folder) in problem
+    assert "100.0" in board(tmp_path)
 
 
 def test_failed_and_unparsed_answers_stand_under_the_table(tmp_path: Path) -> None:
@@ -118,6 +252,17 @@ def test_a_damaged_or_newer_run_is_named_and_the_rest_is_built(tmp_path: Path, d
     assert result.exit_code == 0
     assert str(bad) in result.stderr
     assert "oracle      100.0" in result.stdout
+
+
+def test_csv_says_what_each_run_was_asked_and_counts_failures_once(tmp_path: Path) -> None:
+    play(tmp_path, dataset=ToyPlugin(broken=frozenset({"Amber/0001"})), seed=3)
+    text = to_csv(build_tables(read_runs(tmp_path)[0]))
+    heads = text.splitlines()[0].split(",")
+    assert len(heads) == len(set(heads))
+    (row,) = csv.DictReader(io.StringIO(text))
+    asked = [row[name] for name in ("subset", "shown", "seed", "permutations", "failed", "main_metric")]
+    assert asked == ["", "shown", "3", "1", "1", "accuracy"]
+    assert len(row["images"]) == 64
 
 
 def test_hostile_names_are_inert_in_every_format(tmp_path: Path) -> None:

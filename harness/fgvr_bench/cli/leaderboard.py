@@ -60,7 +60,7 @@ def build(folders: tuple[Path, ...], kind: str | None, output: Path | None, chec
 
 def _write_or_check(output: Path, board: str, check: bool) -> None:
     try:
-        before = output.read_text() if output.exists() else ""
+        before = output.read_text(encoding="utf-8") if output.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise FgvrError(f"{output} cannot be read as text: {error}.") from error
     after = between_markers(before, board) or board

@@ -1,8 +1,8 @@
 """Boards: models × datasets, one table for each way of asking.
 
 Runs stand in one column only if they asked the same: dataset and split with equal images, subset, option set,
-protocol and task.  Runs of one model that differ in anything else are rows of their own, labelled by what
-differs; none is chosen silently.
+protocol, task, seed and orders.  Runs of one model that differ in anything else are rows of their own, labelled
+by what differs; none is chosen silently.
 """
 
 from __future__ import annotations
@@ -10,37 +10,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
-from typing import Any
+from dataclasses import astuple, dataclass, fields, replace
 
 from fgvr_bench import __version__
-from fgvr_bench.core.results import StoredRun
+from fgvr_bench.core.board_rows import Row, build_rows
+from fgvr_bench.core.results import Column, StoredRun
 
 MARKERS = ("<!-- leaderboard:start -->", "<!-- leaderboard:end -->")
 """``leaderboard build --output`` replaces what stands between these lines of a file that has them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """What runs have to share to be compared."""
-
-    dataset: str
-    split: str
-    images: str
-    """Digest of the dataset."""
-    shown: str
-    """Whether models saw the images: ``shown``, or ``blank`` ones in their place."""
-    subset: str
-    """Name of the subset; empty for all."""
-    members: str
-    """Digest of the subset's classes or examples."""
-    options: str
-    """Digest of the option set, or ``none``."""
-    miner: str
-    protocol: str
-    task: str
-    permutations: int
-    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,88 +26,40 @@ class Table:
 
     protocol: str
     task: str
+    metric: str
+    """The main metric, whose figures the cells show."""
     columns: tuple[Column, ...]
-    rows: tuple[tuple[str, Mapping[Column, StoredRun]], ...]
+    rows: tuple[Row, ...]
     """Label and cells of each row, best average first."""
-
-
-def column_of(run: StoredRun) -> Column:
-    """Return the column that a run belongs to."""
-    inputs = run.inputs
-    options, subset = inputs.get("options") or {}, inputs.get("subset") or {}
-    return Column(
-        dataset=run.dataset,
-        split=str(inputs["dataset"]["split"]),
-        images=str(inputs["dataset"]["digest"]),
-        shown=str(inputs.get("images", "shown")),
-        subset=str(subset.get("name", "")),
-        members=str(subset.get("digest", "")),
-        options=str(options.get("digest", "none")),
-        miner=f"{options['miner']}, k = {options['k']}" if options else "none",
-        protocol=str(inputs["protocol"]),
-        task=str(inputs["task"]),
-        permutations=int(inputs.get("permutations", 1)),
-        seed=int(inputs.get("seed", 0)),
-    )
 
 
 def build_tables(runs: Sequence[StoredRun]) -> list[Table]:
     """Sort runs into tables; the same runs give the same tables in whatever order they come."""
-    ways: dict[tuple[str, str], list[StoredRun]] = {}
-    for run in runs:
-        column = column_of(run)
-        ways.setdefault((column.protocol, column.task), []).append(run)
-    return [_table(protocol, task, members) for (protocol, task), members in sorted(ways.items())]
+    ways: dict[tuple[str, str, str], list[StoredRun]] = {}
+    once = {run.folder.resolve(): run for run in runs}  # folders that were named twice
+    for run in sorted(once.values(), key=lambda each: (each.run_id, str(each.folder))):
+        ways.setdefault((run.column.protocol, run.column.task, run.main_metric), []).append(run)
+    return [_table(*way, members) for way, members in sorted(ways.items())]
 
 
-def _table(protocol: str, task: str, runs: list[StoredRun]) -> Table:
-    columns = sorted({column_of(run) for run in runs}, key=lambda each: (each.shown != "shown", astuple(each)))
-    labels = _row_labels(runs)
-    rows: dict[str, dict[Column, StoredRun]] = {}
-    for run in sorted(runs, key=lambda each: each.run_id):
-        rows.setdefault(labels[run.run_id, run.dataset], {})[column_of(run)] = run
-    ordered = sorted(rows.items(), key=lambda row: (-len(row[1]), -(_mean(row[1]) or 0.0), row[0]))
-    return Table(protocol, task, tuple(columns), tuple(ordered))
+def _table(protocol: str, task: str, metric: str, runs: list[StoredRun]) -> Table:
+    columns = sorted({run.column for run in runs}, key=lambda each: (each.shown != "shown", astuple(each)))
+    rows = sorted(build_rows(runs), key=lambda row: (-len(row[1]), -(_mean(row[1]) or 0.0), row[0]))
+    return Table(protocol, task, metric, tuple(columns), tuple(rows))
 
 
-def _row_labels(runs: Sequence[StoredRun]) -> dict[tuple[str, str], str]:
-    """Name each run's row: the model, and what differs where one cell would have several runs."""
-    by_model: dict[str, list[StoredRun]] = {}
-    for run in runs:
-        by_model.setdefault(run.model, []).append(run)
-    labels: dict[tuple[str, str], str] = {}
-    for model, members in by_model.items():
-        cells = [column_of(run) for run in members]
-        settings = [_settings(run) for run in members]
-        clash = len(set(cells)) < len(cells)
-        differing = sorted({key for one in settings for key in one if len({str(s.get(key)) for s in settings}) > 1})
-        for run, setting in zip(members, settings, strict=True):
-            shown = [f"{key.rpartition('.')[2]} {setting.get(key, 'default')}" for key in differing] if clash else []
-            labels[run.run_id, run.dataset] = f"{model} ({', '.join(shown)})" if shown else model
-    return labels
-
-
-def _settings(run: StoredRun) -> dict[str, Any]:
-    """Return what may differ between runs of one cell, flat."""
-    found: dict[str, Any] = {"batch size": run.batch_size}
-    for group in ("model", "decoding"):
-        for key, value in run.inputs.get(group, {}).items():
-            found[f"{group}.{key}"] = value
-    return found
-
-
-def accuracy(run: StoredRun) -> float | None:
+def main_figure(run: StoredRun) -> float | None:
     """Return the figure of the run's main metric."""
-    return run.metrics.get("accuracy", next(iter(run.metrics.values())))
+    return run.metrics[run.main_metric]
 
 
 def _mean(cells: Mapping[Column, StoredRun]) -> float | None:
-    found = [value for run in cells.values() if (value := accuracy(run)) is not None]
+    found = [value for run in cells.values() if (value := main_figure(run)) is not None]
     return sum(found) / len(found) if found else None
 
 
 def to_markdown(tables: Sequence[Table]) -> str:
-    """Return the tables as Markdown: accuracy in percent, the number of questions at the head of each column."""
+    """Return the tables as Markdown: the main metric in percent, the number of questions at the head of each column."""
     if not tables:
         return "No complete run yet.\n"
     return "\n".join(_markdown_table(table) for table in tables)
@@ -150,7 +79,7 @@ def to_text(tables: Sequence[Table]) -> str:
             shown[1:], headers=shown[0], disable_numparse=True, colalign=("left", *["right"] * (len(heads) - 1))
         )
         pieces.append(
-            f"{table.task}, protocol {table.protocol}: accuracy in %\n\n{body}\n\n" + "\n".join(caption) + "\n"
+            f"{table.task}, protocol {table.protocol}: {table.metric} in %\n\n{body}\n\n" + "\n".join(caption) + "\n"
         )
     return "\n".join(pieces)
 
@@ -163,7 +92,7 @@ def _plain(text: str) -> str:
 def _markdown_table(table: Table) -> str:
     heads, rows, caption = _grid(table)
     lines = [
-        f"**{_markdown(table.task)}**, protocol {_markdown(table.protocol)}: accuracy in %",
+        f"**{_markdown(table.task)}**, protocol {_markdown(table.protocol)}: {_markdown(table.metric)} in %",
         "",
         "| " + " | ".join("<br>".join(map(_markdown, head.split("<br>"))) for head in heads) + " |",
         "|" + "|".join([":--", *["--:"] * (len(heads) - 1)]) + "|",
@@ -177,13 +106,13 @@ def _grid(table: Table) -> tuple[list[str], list[list[str]], list[str]]:
     datasets = {column.dataset for column in table.columns if column.shown == "shown"}
     average = 1 < len(datasets) == len(table.columns)  # a mean over datasets, each asked in one way
     pairs = seen_and_unseen(table.columns)
-    harmonic = [f"{seen.dataset}<br>harmonic mean" for seen, _ in pairs]
+    harmonic = _harmonic_heads(table, pairs)
     heads = ["model", *[_head(column, table) for column in table.columns], *harmonic, *(["mean"] if average else [])]
     rows = []
     for label, cells in table.rows:
-        figures = [_percent(accuracy(cells[column])) if column in cells else "" for column in table.columns]
+        figures = [_percent(main_figure(cells[column])) if column in cells else "" for column in table.columns]
         for pair in pairs:
-            found = [accuracy(cells[column]) if column in cells else None for column in pair]
+            found = [main_figure(cells[column]) if column in cells else None for column in pair]
             figures.append(_percent(harmonic_mean(*found)))
         mean = _percent(_mean(cells)) if len(cells) == len(table.columns) else ""
         rows.append([label, *figures, *([mean] if average else [])])
@@ -192,17 +121,42 @@ def _grid(table: Table) -> tuple[list[str], list[list[str]], list[str]]:
 
 def _head(column: Column, table: Table) -> str:
     counts = sorted({cells[column].questions for _, cells in table.rows if column in cells})
-    shown = " ".join(filter(None, [column.dataset, column.split if column.split != "test" else "", column.subset]))
-    if column.shown != "shown":
-        shown += f"<br>{column.shown} images"
-    twins = [other for other in table.columns if _asked_of(other) == _asked_of(column)]
-    if len(twins) > 1:
-        shown += f"<br>{column.miner} {column.options[:6]}"
-    return f"{shown}<br>n = {', '.join(f'{count:,}' for count in counts)}"
+    lines = [_name(column), *_apart(column, [each for each in table.columns if _name(each) == _name(column)])]
+    return "<br>".join([*lines, f"n = {', '.join(f'{count:,}' for count in counts)}"])
 
 
-def _asked_of(column: Column) -> tuple[str, ...]:
-    return column.dataset, column.split, column.subset, column.shown
+def _harmonic_heads(table: Table, pairs: Sequence[tuple[Column, Column]]) -> list[str]:
+    seen = [column for column, _ in pairs]
+    return [
+        "<br>".join(
+            [column.dataset, "harmonic mean", *_apart(column, [one for one in seen if one.dataset == column.dataset])]
+        )
+        for column in seen
+    ]
+
+
+def _name(column: Column) -> str:
+    """Return the name of a column: all but what only tells twins apart."""
+    split = column.split if column.split != "test" else ""
+    name = " ".join(filter(None, [column.dataset, split, column.subset]))
+    return name if column.shown == "shown" else f"{name}<br>{column.shown} images"
+
+
+def _apart(column: Column, twins: Sequence[Column]) -> list[str]:
+    """Return what sets a column apart from its twins, the columns of the same name (itself among them)."""
+    said = [_particulars(each) for each in twins]
+    return [text for place, text in enumerate(_particulars(column)) if len({each[place] for each in said}) > 1]
+
+
+def _particulars(column: Column) -> tuple[str, ...]:
+    return (
+        f"split {column.split}",
+        f"subset {column.subset or 'none'} {column.members[:8]}".rstrip(),
+        f"images {column.images[:8]}",
+        f"{column.miner} {column.options[:8]}",
+        f"{column.permutations} order{'s' * (column.permutations > 1)}",
+        f"seed {column.seed}",
+    )
 
 
 def seen_and_unseen(columns: Sequence[Column]) -> list[tuple[Column, Column]]:
@@ -245,29 +199,30 @@ def _caption(table: Table) -> list[str]:
             )
             if run.scored_by != __version__:
                 notes.append(f"scored by fgvr-bench {run.scored_by}")
+            where = _head(column, table).rpartition("<br>")[0].replace("<br>", ", ")
             if notes:
-                lines.append(f"{label} on {column.dataset}: {', '.join(notes)}.")
+                lines.append(f"{label} on {where}: {', '.join(notes)}.")
     return lines
 
 
 def to_csv(tables: Sequence[Table]) -> str:
-    """Return a row a run, figures as shares of 1 in full precision."""
+    """Return a row a run, figures as shares of 1 in full precision; ``failed`` is the number of failed questions."""
     out = io.StringIO()
-    metrics = sorted(
-        {name for table in tables for _, cells in table.rows for run in cells.values() for name in run.metrics}
-    )
+    runs = [run for table in tables for _, cells in table.rows for run in cells.values()]
+    metrics = sorted({name for run in runs for name in run.metrics} - {"failed"})  # the share of that count
+    asked = [field.name for field in fields(Column) if field.name not in {"protocol", "task"}]
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        ["protocol", "task", "model", "dataset", "split", "miner", "options", "questions", "failed", *metrics, "run_id"]
-    )
+    heads = ["protocol", "task", "model", *asked, "main_metric", "questions", "failed", *metrics, "run_id"]
+    writer.writerow(map(_inert, heads))
     for table in tables:
         for label, cells in table.rows:
             for column in table.columns:
                 if (run := cells.get(column)) is None:
                     continue
+                told = [str(getattr(column, name)) for name in asked]
                 figures = ["" if run.metrics.get(name) is None else repr(run.metrics[name]) for name in metrics]
-                texts = [table.protocol, table.task, label, column.dataset, column.split, column.miner, column.options]
-                writer.writerow([*map(_inert, texts), run.questions, run.failed, *figures, run.run_id])
+                texts = [table.protocol, table.task, label, *told, table.metric]
+                writer.writerow([*map(_inert, texts), run.questions, run.failed, *figures, _inert(run.run_id)])
     return out.getvalue()
 
 

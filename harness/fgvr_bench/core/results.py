@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fgvr_bench.core.files import canonical_json
 from fgvr_bench.core.run_folder import RunFolder
 from fgvr_bench.errors import FgvrError
+
+ASKED = ("dataset", "subset", "options", "protocol", "task", "images", "permutations", "seed")
+"""Inputs that say what was asked: they make the column."""
+
+OF_ONE_DATASET = ("task_facts", "imported")
+"""Inputs that differ from dataset to dataset by themselves: they part runs of one column only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What runs have to share to be compared."""
+
+    dataset: str
+    split: str
+    images: str
+    """Digest of the dataset."""
+    shown: str
+    """Whether models saw the images: ``shown``, or ``blank`` ones in their place."""
+    subset: str
+    """Name of the subset; empty for all."""
+    members: str
+    """Digest of the subset's classes or examples."""
+    options: str
+    """Digest of the option set, or ``none``."""
+    miner: str
+    protocol: str
+    task: str
+    permutations: int
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +51,16 @@ class StoredRun:
     model: str
     dataset: str
     inputs: Mapping[str, Any]
+    column: Column
+    identity: Mapping[str, str]
+    """Who answered, and how: all inputs that are not what was asked, flat, as canonical JSON."""
+    origin: Mapping[str, str]
+    """The inputs of `OF_ONE_DATASET`, likewise."""
     questions: int
     failed: int
     metrics: Mapping[str, float | None]
+    main_metric: str
+    """Name of the metric that boards show."""
     card: Mapping[str, Any]
     batch_size: int
     scored_by: str
@@ -52,14 +90,26 @@ def read_runs(folder: Path) -> tuple[list[StoredRun], list[str], int]:
             runs.append(_stored_run(path.parent, content))
         except FgvrError as error:
             problems.append(f"left out: {error}")
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             problems.append(f"left out: {path} is damaged ({type(error).__name__}: {error}).")
     return runs, problems, unfinished
 
 
 def run_folders(folder: Path) -> list[Path]:
-    """Return the folders of all complete runs at or below `folder`, sorted."""
-    return sorted(path.parent for path in folder.rglob("responses.jsonl") if (path.parent / "run.json").exists())
+    """Return the folders of all runs at or below `folder` that should have responses, sorted.
+
+    Left out are the runs that say themselves that they are not complete, and have none.
+    """
+    return [path.parent for path in _run_files(folder) if not _has_yet_to_answer(RunFolder(path.parent))]
+
+
+def _has_yet_to_answer(run: RunFolder) -> bool:
+    if run.responses_file.exists():
+        return False
+    try:
+        return (run.read_run() or {}).get("complete") is False
+    except FgvrError:
+        return False
 
 
 def _run_files(folder: Path) -> Iterator[Path]:
@@ -68,24 +118,66 @@ def _run_files(folder: Path) -> Iterator[Path]:
 
 
 def _stored_run(folder: Path, content: Mapping[str, Any]) -> StoredRun:
-    metrics = content["metrics"]
-    if not isinstance(metrics, dict) or not metrics:
-        raise ValueError("it has no metrics")
-    for name, value in metrics.items():
-        if value is not None and not isinstance(value, int | float):
-            raise ValueError(f"metric {name} is no number")
-    for name in ("dataset", "protocol", "task", "model"):
-        content["inputs"][name]
+    metrics, inputs = _checked_metrics(content["metrics"]), content["inputs"]
     return StoredRun(
         folder=folder,
         run_id=str(content["run_id"]),
         model=str(content["model"]),
         dataset=str(content["dataset"]),
-        inputs=content["inputs"],
+        inputs=inputs,
+        column=_column(str(content["dataset"]), inputs),
+        identity=_flat({name: inputs[name] for name in sorted({"model", *inputs} - {*ASKED, *OF_ONE_DATASET})}),
+        origin=_flat({name: inputs[name] for name in OF_ONE_DATASET if name in inputs}),
         questions=int(content["questions"]),
         failed=int(content["failed"]),
         metrics=metrics,
+        main_metric=_main_metric(content, metrics),
         card=content.get("card", {}),
         batch_size=int(content["batch_size"]),
         scored_by=str(content["scored_by"]),
     )
+
+
+def _checked_metrics(metrics: Any) -> Mapping[str, float | None]:
+    if not isinstance(metrics, dict) or not metrics:
+        raise ValueError("it has no metrics")
+    for name, value in metrics.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if value is not None and not number:
+            raise ValueError(f"metric {name} is no number")
+    return metrics
+
+
+def _main_metric(content: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+    """Return the name that the run gives; runs of 0.1.0 give none and mean accuracy, where they have it."""
+    name = content.get("main_metric", "accuracy" if "accuracy" in metrics else next(iter(metrics)))
+    if name not in metrics:
+        raise ValueError(f"its main metric {name!r} is none of its metrics")
+    return str(name)
+
+
+def _column(dataset: str, inputs: Mapping[str, Any]) -> Column:
+    options, subset = inputs.get("options") or {}, inputs.get("subset") or {}
+    return Column(
+        dataset=dataset,
+        split=str(inputs["dataset"]["split"]),
+        images=str(inputs["dataset"]["digest"]),
+        shown=str(inputs.get("images", "shown")),
+        subset=str(subset.get("name", "")),
+        members=str(subset.get("digest", "")),
+        options=str(options.get("digest", "none")),
+        miner=f"{options['miner']}, k = {options['k']}" if options else "none",
+        protocol=str(inputs["protocol"]),
+        task=str(inputs["task"]),
+        permutations=int(inputs.get("permutations", 1)),
+        seed=int(inputs.get("seed", 0)),
+    )
+
+
+def _flat(tree: Mapping[str, Any], above: str = "") -> dict[str, str]:
+    """Return a tree's leaves as canonical JSON, named by their paths (``model.revision``)."""
+    found: dict[str, str] = {}
+    for key, value in tree.items():
+        name = f"{above}{key}"
+        found |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: canonical_json(value)}
+    return found
