@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from toy import COLOURS, Registration, Script, ToyModel, ToyPlugin, toy_host
+from toy import COLOURS, Picture, Registration, Script, ToyDataset, ToyModel, ToyPlugin, toy_host
 
 import fgvr_bench
 from fgvr_bench import hookimpl
 from fgvr_bench.core.evaluate import Evaluation
 from fgvr_bench.core.settings import RunSettings
 from fgvr_bench.errors import FgvrError, OutOfMemory, UnknownName, UsageError
+from fgvr_bench.interfaces import Model, ModelPlugin, ModelSettings, Preparer
 from fgvr_bench.types import Response
 
 
@@ -313,3 +316,145 @@ def test_the_settings_of_run_and_evaluate_are_the_same() -> None:
 
     options = {parameter.name for parameter in run.params} - {"models", "datasets", "dry_run"}
     assert options == set(RunSettings.__dataclass_fields__)
+
+
+def test_a_model_that_never_answers_ends_no_run_even_in_a_single_batch(tmp_path: Path) -> None:
+    with pytest.raises(FgvrError, match="failed on 40 questions in a row"):
+        play(tmp_path, ToyModel("oracle", Script("broken", batch_size=64)))
+    assert not list(tmp_path.rglob("responses.jsonl"))
+
+
+def test_batches_without_a_readable_image_hide_no_broken_model(tmp_path: Path) -> None:
+    broken = frozenset(f"{label}/{number:04}" for label in COLOURS for number in range(0, 10, 2))
+    with pytest.raises(FgvrError, match="failed on 3 questions in a row"):
+        play(tmp_path, ToyModel("oracle", Script("broken", batch_size=1)), ToyPlugin(broken=broken))
+
+
+def test_a_preparer_that_cannot_join_a_batch_is_asked_one_by_one(tmp_path: Path) -> None:
+    class Picky(Preparer):
+        def batch(self, items: list[Any]) -> Any:
+            if len(items) > 1:
+                raise ValueError("only one at a time")
+            return items
+
+    model = Script()
+    model.preparer = Picky()
+    assert play(tmp_path, ToyModel("oracle", model)).results[0].metrics["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("field", [{"completion": 3}, {"tokens": "one"}, {"stop": "whim"}, {"error": 7}])
+def test_an_answer_of_a_wrong_type_is_a_failed_answer(tmp_path: Path, field: dict[str, Any]) -> None:
+    class Odd(Script):
+        def _one(self, prompt: Any, image: Any) -> Response:
+            right = super()._one(prompt, image)
+            if "Amber/0003" not in prompt.question_id:
+                return right
+            made: Response = Response(prompt.question_id, **{"completion": "A", **field})
+            return made
+
+    result = play(tmp_path, ToyModel("oracle", Odd())).results[0]
+    assert result.failed == 1
+
+
+def test_a_fault_of_the_machine_stops_the_run_and_is_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Picture.read
+
+    def out_of_handles(self: Picture) -> bytes:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Picture, "read", out_of_handles)
+    with pytest.raises(FgvrError, match=r"Too many open files.*fault of the machine"):
+        play(tmp_path)
+    monkeypatch.setattr(Picture, "read", read)
+    assert play(tmp_path).results[0].metrics["accuracy"] == 1.0
+
+
+def test_fresh_keeps_the_finished_run_where_the_model_cannot_be_loaded(tmp_path: Path) -> None:
+    class Gone(ToyModel):
+        def load(self, settings: ModelSettings) -> Model:
+            raise FgvrError("no weights")
+
+    play(tmp_path)
+    before = files_of(tmp_path)
+    with pytest.raises(FgvrError, match="no weights"):
+        play(tmp_path, Gone(), fresh=True)
+    assert files_of(tmp_path) == before
+
+
+def test_what_a_killed_finish_left_behind_is_cleared_away(tmp_path: Path) -> None:
+    folder = play(tmp_path).results[0].folder
+    before = files_of(tmp_path)
+    (folder / "parts").mkdir()
+    (folder / "parts" / "0.jsonl").write_text("{")
+    (folder / ".responses.jsonl.x.tmp").write_text("half")
+    play(tmp_path)
+    assert files_of(tmp_path) == before
+
+
+def test_parts_of_another_plan_are_no_answers_of_this_run(tmp_path: Path) -> None:
+    folder = play(tmp_path, limit=8).results[0].folder
+    part = next(folder.rglob("parts/*.jsonl"))
+    header, rest = part.read_text().split("\n", 1)
+    part.write_text(json.dumps({**json.loads(header), "plan": "another"}) + "\n" + rest.replace('"A"', '"B"'))
+    model = ToyModel()
+    assert play(tmp_path, model).results[0].metrics["accuracy"] == 1.0
+    assert len(model.model.asked) == 40
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"complete": 1}', '{"batch_size": 0, "complete": false}'])
+def test_a_damaged_run_file_is_named_with_what_to_do(tmp_path: Path, content: str) -> None:
+    path = play(tmp_path).results[0].folder / "run.json"
+    damaged = {"format": "fgvr-bench/run", "version": 1, **(json.loads(content) or {})} if content != "[]" else []
+    path.write_text(json.dumps(damaged))
+    with pytest.raises(FgvrError, match=r"run\.json.*(damaged|not a fgvr-bench/run)"):
+        play(tmp_path)
+    assert play(tmp_path, fresh=True).results[0].complete
+
+
+def test_labels_and_noun_are_part_of_the_identity(tmp_path: Path) -> None:
+    class More(ToyDataset):
+        def labels(self) -> list[str]:
+            return [*COLOURS, "Ochre"]
+
+    says_a = ToyModel("says-a", Script("always-a"))
+    first = play(tmp_path, says_a, task="open-ended").results[0]
+    plugin = ToyPlugin()
+    plugin.dataset = More(plugin.card, 10)
+    assert play(tmp_path, says_a, plugin, task="open-ended").results[0].run_id != first.run_id
+
+
+def test_the_default_identity_of_a_model_holds_all_that_was_asked_of_it() -> None:
+    class Plain(ToyModel):
+        identify = ModelPlugin.identify
+
+    asked = [
+        ModelSettings(),
+        ModelSettings(args={"say": "A"}),
+        ModelSettings(dtype="float64"),
+        ModelSettings(device="cuda"),
+        ModelSettings(revision="1"),
+        ModelSettings(checkpoint="there"),
+        ModelSettings(trust_remote_code=True),
+    ]
+    told = [json.dumps(Plain().identify(settings)) for settings in asked]
+    assert len(set(told)) == len(asked)
+    assert "secret" not in str(Plain().identify(ModelSettings(argument="gpt@https://me:secret@host/v1")))
+
+
+def test_a_model_stops_where_the_task_of_this_very_run_is_settled(tmp_path: Path) -> None:
+    seen: list[bool] = []
+
+    class Trimmed(ToyModel):
+        def load(self, settings: ModelSettings) -> Model:
+            assert settings.decoding.settled is not None
+            seen.append(settings.decoding.settled("Answer", ("A", "B"), ("x", "y")))
+            return super().load(settings)
+
+    model = Trimmed("plain")
+    play(tmp_path, model, protocol="foci")
+    trimmed = Trimmed("trimmed")
+    trimmed.card = replace(trimmed.card, foci_trims=True)
+    play(tmp_path, trimmed, protocol="foci")
+    assert seen == [True, False], "after `Answer: ` was cut off, `Answer` has not begun to answer"

@@ -6,6 +6,7 @@ importable without torch; a plugin imports its backend inside the method that ne
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -253,6 +254,13 @@ class Model(ABC):
             OutOfMemory: the batch does not fit; the harness tries a smaller one.
         """
 
+    def embed_texts(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """Return a unit-length vector a text; for models whose texts can be compared by cosine similarity.
+
+        What a text's vector is must not depend on the texts beside it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not embed texts")
+
     def facts(self) -> Mapping[str, Json]:
         """Return what only loading tells and a board shows (parameters, classes of model and processor)."""
         return {}
@@ -276,7 +284,15 @@ class ModelPlugin(ABC):
             UsageError: settings that this model does not have.
             ModelUnavailable: a checkpoint that cannot be there.
         """
-        return {"checkpoint": settings.checkpoint or settings.argument or self.card.checkpoint}
+        named = settings.checkpoint or settings.argument or self.card.checkpoint
+        return {
+            "checkpoint": named and re.sub(r"//[^/@\s]*@", "//", named),
+            "revision": settings.revision or self.card.revision,
+            "device": settings.device,
+            "dtype": settings.dtype,
+            "trust_remote_code": settings.trust_remote_code,
+            "args": dict(settings.args),
+        }
 
     @abstractmethod
     def load(self, settings: ModelSettings) -> Model:
@@ -305,6 +321,8 @@ class AskContext:
     """Likewise."""
     taxonomy: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The ranks above each label, coarse to fine, where the dataset knows them; only open questions look at it."""
+    clip_checkpoint: str = ""
+    """Folder of a contrastive checkpoint that the dataset brings, or empty; only ``open-ended-nearest`` looks at it."""
 
 
 class Task(ABC):

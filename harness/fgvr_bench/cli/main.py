@@ -85,6 +85,7 @@ def fgvr_bench() -> None:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 something failed that the message names, 2 wrong usage."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads would cost the workers their cores
     try:
         status = fgvr_bench.main(args=arguments, prog_name="fgvr-bench", standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)

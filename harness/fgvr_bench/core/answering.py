@@ -31,10 +31,11 @@ class Misbehaved(Exception):
 class Answerer:
     """One loaded model at work."""
 
-    def __init__(self, model: Model, book: QuestionBook, name: str) -> None:
+    def __init__(self, model: Model, book: QuestionBook, name: str, answered_before: bool) -> None:
         self.model = model
         self.book = book
         self.name = name
+        self._ever_answered = answered_before
         self._held: list[Answered] = []
         self._last_problem = ""
 
@@ -48,32 +49,38 @@ class Answerer:
         Raises:
             FgvrError: the model fails on everything, or says itself that it cannot go on.
         """
+        if prepared.stop is not None:
+            raise prepared.stop
         questions = {number: self.book.question(number) for number in prepared.numbers}
         asked = [number for number in prepared.numbers if number not in prepared.failures]
         prompts = [self.book.prompt(questions[number]) for number in asked]
-        responses: dict[int, Response] = {}
-        answered_any = not asked
-        if asked:
-            try:
-                responses = dict(zip(asked, self._respond(prompts, prepared.payload), strict=True))
-                answered_any = True
-            except FgvrError:
-                raise
-            except Exception as error:
-                self._last_problem = _one_line(error)
-                responses, answered_any = self._one_by_one(asked, prompts)
+        responses, answered_any = self._ask(asked, prompts, prepared)
         for number, why in prepared.failures.items():
             responses[number] = Response(questions[number].question_id, error=why)
         batch = [(number, questions[number], responses[number]) for number in prepared.numbers]
-        return self._release(batch, answered_any)
+        return self._release(batch, answered_any) if asked else batch
+
+    def _ask(
+        self, asked: list[int], prompts: list[Prompt], prepared: PreparedBatch
+    ) -> tuple[dict[int, Response], bool]:
+        """Return the responses by question number, and whether the model answered any."""
+        try:
+            if prepared.unjoined is not None:
+                raise Misbehaved(prepared.unjoined)
+            return dict(zip(asked, self._respond(prompts, prepared.payload), strict=True)) if asked else {}, True
+        except FgvrError:
+            raise
+        except Exception as error:
+            self._last_problem = _one_line(error)
+            return self._one_by_one(asked, prompts)
 
     def finish(self) -> Answered:
         """Return what is still held back at the end.
 
         Raises:
-            FgvrError: the model never answered anything after it began to fail.
+            FgvrError: the model has not answered a single question of this run.
         """
-        if len(self._held) >= MOST_FAILED_BATCHES:
+        if self._held and not self._ever_answered:
             self._give_up()
         return self._drain()
 
@@ -95,10 +102,7 @@ class Answerer:
         answered_any = False
         for number, prompt in zip(asked, prompts, strict=True):
             try:
-                payload = None
-                if self.model.needs_images:
-                    payload = prepare(self.book, [number], self.model.preparer).payload
-                found[number] = self._respond([prompt], payload)[0]
+                found[number] = self._respond([prompt], self._payload_of(number))[0]
                 answered_any = True
             except FgvrError:
                 raise
@@ -107,9 +111,20 @@ class Answerer:
                 found[number] = Response(prompt.question_id, error=f"model: {self._last_problem}")
         return found, answered_any
 
+    def _payload_of(self, number: int) -> Any:
+        if not self.model.needs_images:
+            return None
+        prepared = prepare(self.book, [number], self.model.preparer)
+        if prepared.stop is not None:
+            raise prepared.stop
+        if prepared.unjoined is not None:
+            raise Misbehaved(prepared.unjoined)
+        return prepared.payload
+
     def _release(self, batch: Answered, answered_any: bool) -> Answered:
         self._held.append(batch)
         if answered_any:
+            self._ever_answered = True
             return self._drain()
         if len(self._held) >= MOST_FAILED_BATCHES:
             self._give_up()

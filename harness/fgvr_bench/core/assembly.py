@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fgvr_bench.core.digest import dataset_digest
+from fgvr_bench.core.files import digest as digest_of
 from fgvr_bench.core.host import Host
 from fgvr_bench.core.options import resolve
 from fgvr_bench.core.order import RULE
@@ -154,7 +155,13 @@ def assemble(
     orders = _orders(settings, option_set)
     book = _question_book(data.dataset, task, option_set, model.plugin.card, settings, subset, orders)
     inputs: dict[str, Json] = {
-        "dataset": {"name": data.name, "split": settings.split, "digest": digest},
+        "dataset": {
+            "name": data.name,
+            "split": settings.split,
+            "digest": digest,
+            "noun": book.context.noun,
+            "labels": digest_of(list(book.context.labels)),
+        },
         "subset": None if subset is None else subset.inputs(),
         "options": None if option_set is None else _option_inputs(option_set),
         "protocol": settings.protocol,
@@ -175,7 +182,7 @@ def assemble(
         model_name=model.name,
         dataset_name=data.name,
         plugin=model.plugin,
-        model_settings=model.settings,
+        model_settings=_bound_settings(model.settings, book.task),
         dataset=data.dataset,
         book=book,
         settings=settings,
@@ -215,7 +222,16 @@ def _question_book(
         raise UsageError(f"{dataset.card.name} has no examples in {where}.")
     context = _context(dataset, card, settings)
     bound = task.bound(task.identify(context))
-    return QuestionBook(bound, context, examples, options, orders, settings.blank_images)
+    book = QuestionBook(bound, context, examples, options, orders, settings.blank_images)
+    book.question(orders - 1)  # a task that has not so many orders says so now, not from a worker process
+    return book
+
+
+def _bound_settings(settings: ModelSettings, task: Task) -> ModelSettings:
+    """Let the model stop where the task, bound to this run, is settled."""
+    if settings.decoding.settled is None:
+        return settings
+    return replace(settings, decoding=replace(settings.decoding, settled=task.settled))
 
 
 def _orders(settings: RunSettings, option_set: OptionSet | None) -> int:
@@ -245,4 +261,5 @@ def _context(dataset: Dataset, card: ModelCard, settings: RunSettings) -> AskCon
         foci_template=card.foci_template,
         foci_trims=card.foci_trims,
         taxonomy=taxonomy_of(dataset),
+        clip_checkpoint=str(getattr(dataset, "clip_checkpoint", None) or ""),
     )

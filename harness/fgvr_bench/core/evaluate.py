@@ -130,8 +130,9 @@ def evaluate_all(
 ) -> Evaluation:
     """Run every model on every dataset; what fails is kept as an error and the rest goes on.
 
+    Ends at the user's request with `Stopped` as the last error.
+
     Raises:
-        Stopped: at the user's request.
         UsageError: a name that does not exist, before anything runs.
     """
     found = look_up(plugins, models, datasets, settings)
@@ -141,10 +142,15 @@ def evaluate_all(
         try:
             assembly = assemble(plugins, model, dataset, settings, watcher.progress)
             results.append(execute(plugins, assembly, watcher))
-        except Stopped:
-            raise
+        except Stopped as error:
+            errors[str(error)] = error
+            break
         except FgvrError as error:
             errors.setdefault(str(error), error)
+        except Exception as error:  # a defect of a plugin, or of ours, costs its own run alone
+            wrong = FgvrError(f"{model.name} on {dataset.name} broke: {type(error).__name__}: {error}.")
+            wrong.__cause__ = error
+            errors.setdefault(str(wrong), wrong)
     return Evaluation(tuple(results), tuple(errors.values()))
 
 

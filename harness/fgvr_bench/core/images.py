@@ -41,7 +41,7 @@ def decode_image(data: bytes) -> Image:
             image.load()
             upright = ImageOps.exif_transpose(image)
         return _to_rgb(upright)
-    except ImageInvalid:
+    except (ImageInvalid, MemoryError):
         raise
     except UnidentifiedImageError as error:
         raise ImageInvalid("not an image in a known format") from error

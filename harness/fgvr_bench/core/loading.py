@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,11 +10,16 @@ from typing import TYPE_CHECKING, Any
 from fgvr_bench.core.ahead import cores
 from fgvr_bench.core.images import ImageInvalid, blank_like, decode_image
 from fgvr_bench.core.questions import QuestionBook
+from fgvr_bench.errors import FgvrError
 from fgvr_bench.interfaces import Preparer
 from fgvr_bench.types import Prompt
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+MACHINE_FAULTS = frozenset({errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE})
+"""Errors of a read that say nothing of the file."""
 
 
 @dataclass(slots=True)
@@ -26,6 +32,10 @@ class PreparedBatch:
     """By question number: why its image could not be prepared."""
     payload: Any
     """What ``preparer.batch`` made of the rest; None where nothing is left."""
+    unjoined: str | None = None
+    """Why the rest could not be joined to a batch; its questions are then asked one by one."""
+    stop: FgvrError | None = None
+    """What keeps the run from going on; raised by whoever takes the batch."""
 
 
 class BatchSource:
@@ -44,17 +54,41 @@ class BatchSource:
 
 
 def prepare(book: QuestionBook, numbers: list[int], preparer: Preparer) -> PreparedBatch:
-    """Decode and prepare the images of some questions; a bad one is a failure of that question alone."""
-    items, failures = [], {}
-    for number in numbers:
-        prompt = book.prompt(book.question(number))
-        try:
-            items.append(preparer.item(prompt, _picture(prompt, book.blank_images)))
-        except (ImageInvalid, OSError) as error:
-            failures[number] = f"image: {_one_line(error)}"
-        except Exception as error:
-            failures[number] = f"preparing: {type(error).__name__}: {_one_line(error)}"
-    return PreparedBatch(numbers, failures, preparer.batch(items) if items else None)
+    """Decode and prepare the images of some questions; a bad one is a failure of that question alone.
+
+    A fault of the machine (no memory, no file handles, a disk that fails) is none of the question's: it stops the
+    run, so that no verdict hangs on it.  It travels as a value, for exceptions lose their words between processes.
+    """
+    items: list[Any] = []
+    failures: dict[int, str] = {}
+    try:
+        for number in numbers:
+            _prepare_one(book, number, preparer, items, failures)
+    except FgvrError as error:
+        return PreparedBatch(numbers, failures, None, stop=error)
+    try:
+        return PreparedBatch(numbers, failures, preparer.batch(items) if items else None)
+    except Exception as error:
+        return PreparedBatch(numbers, failures, None, unjoined=f"{type(error).__name__}: {_one_line(error)}")
+
+
+def _prepare_one(
+    book: QuestionBook, number: int, preparer: Preparer, items: list[Any], failures: dict[int, str]
+) -> None:
+    prompt = book.prompt(book.question(number))
+    try:
+        items.append(preparer.item(prompt, _picture(prompt, book.blank_images)))
+    except (ImageInvalid, OSError, MemoryError) as error:
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) in MACHINE_FAULTS:
+            raise FgvrError(
+                f"the image of {prompt.question_id} could not be read: {_one_line(error) or 'no memory left'}.",
+                hint="That is a fault of the machine, not of the image; type the same command again to go on.",
+            ) from error
+        failures[number] = f"image: {_one_line(error)}"
+    except FgvrError:
+        raise
+    except Exception as error:
+        failures[number] = f"preparing: {type(error).__name__}: {_one_line(error)}"
 
 
 def _picture(prompt: Prompt, blank: bool) -> Image:
@@ -62,7 +96,7 @@ def _picture(prompt: Prompt, blank: bool) -> Image:
     return blank_like(image) if blank else image
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.split())[:500]
 

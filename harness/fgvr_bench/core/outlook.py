@@ -70,7 +70,7 @@ def _before_mining(model: ReadyModel, data: ReadyDataset, settings: RunSettings)
 def _outlook(assembly: Assembly) -> Outlook:
     book, settings = assembly.book, assembly.settings
     questions = min(settings.limit or len(book), len(book))
-    answered = 0 if settings.fresh else _answered(assembly.folder, len(book))
+    answered = 0 if settings.fresh else _answered(assembly.folder, len(book), assembly.labels)
     options = assembly.inputs["options"]
     to_ask = max(0, questions - answered)
     return Outlook(
@@ -91,11 +91,11 @@ def _estimate(settings: RunSettings, model: str, to_ask: int) -> str:
     return str(timedelta(seconds=max(1, round(to_ask / rate)))) if rate else "not known before a first run"
 
 
-def _answered(folder: RunFolder, questions: int) -> int:
+def _answered(folder: RunFolder, questions: int, labels: tuple[str, ...]) -> int:
     stored = folder.read_run()
     if stored is not None and stored["complete"]:
         return questions
-    return int(StoredAnswers(folder.parts, questions).done.sum())
+    return int(StoredAnswers(folder.parts, questions, stored["plan"] if stored else None, labels).done.sum())
 
 
 def _known_rate(results: Path, model: str) -> float | None:

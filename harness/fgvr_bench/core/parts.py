@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from fgvr_bench.core.files import atomic_writer, canonical_json, check_format, sync_folder
+from fgvr_bench.core.records import from_line
 from fgvr_bench.errors import FgvrError, FormatUnknown
 
 if TYPE_CHECKING:
@@ -140,17 +141,30 @@ def _open_new_part(folder: Path) -> tuple[Path, IO[bytes]]:
 class StoredAnswers:
     """Where each answered question's line lies; 17 bytes a question."""
 
-    def __init__(self, folder: Path, questions: int) -> None:
+    def __init__(self, folder: Path, questions: int, plan: str | None, labels: tuple[str, ...] = ()) -> None:
+        """Index the parts in `folder` that follow `plan`.
+
+        Args:
+            folder: the run's parts.
+            questions: number of the run's questions.
+            plan: digest of the batch plan that answers have to have followed; None takes none.
+            labels: all labels of the dataset, to read lines back.
+
+        Raises:
+            FormatUnknown: a part of a version that this one does not read.
+        """
         import numpy as np
 
-        self.folder = folder
+        self._plan, self._labels = plan, labels
         self.done: NDArray[np.bool_] = np.zeros(questions, np.bool_)
         self.headers: list[dict[str, Any]] = []
         self._paths: list[Path] = []
         self._part: NDArray[np.int32] = np.full(questions, -1, np.int32)
         self._offset: NDArray[np.int64] = np.zeros(questions, np.int64)
         self._length: NDArray[np.int32] = np.zeros(questions, np.int32)
-        for path in sorted(folder.glob("*.jsonl"), key=lambda each: (len(each.name), each.name)):
+        for path in (
+            [] if plan is None else sorted(folder.glob("*.jsonl"), key=lambda each: (len(each.name), each.name))
+        ):
             self._index(path)
 
     def _index(self, path: Path) -> None:
@@ -164,17 +178,30 @@ class StoredAnswers:
                 raise FormatUnknown(
                     f"{path} is damaged in its first line.", hint="Move it away and run again."
                 ) from error
+            if header.get("plan") != self._plan:
+                return  # of another batch size: its answers are no part of this run
             self.headers.append(header)
             part = self.add_part(path)
             offset = len(first)
             for line in file:
-                number = _question_number(line, len(self.done))
+                number = self._question_number(line)
                 if number is not None and not self.done[number]:
                     self.done[number] = True
                     self._part[number] = part
                     self._offset[number] = offset
                     self._length[number] = len(line)
                 offset += len(line)
+
+    def _question_number(self, line: bytes) -> int | None:
+        """Return the question number that a whole line begins with; None for a torn or damaged line."""
+        if not (line.startswith(b'{"q":') and line.endswith(b"}\n")):
+            return None
+        try:
+            number = int(line[5 : line.index(b",")])
+            from_line(_without_number(line), self._labels)
+        except ValueError:
+            return None
+        return number if 0 <= number < len(self.done) else None
 
     def add_part(self, path: Path) -> int:
         """Take a part in; return its number here."""
@@ -198,18 +225,11 @@ class StoredAnswers:
             for number in numbers:
                 descriptor = files[self._part[number]].fileno()
                 line = os.pread(descriptor, int(self._length[number]), int(self._offset[number]))
-                yield b"{" + line[line.index(b",") + 1 :]
+                yield _without_number(line)
 
 
-def _question_number(line: bytes, questions: int) -> int | None:
-    """Return the question number that a whole line begins with; None for a torn or damaged line."""
-    if not (line.startswith(b'{"q":') and line.endswith(b"}\n")):
-        return None
-    try:
-        number = json.loads(line)["q"]
-    except ValueError:
-        return None
-    return number if type(number) is int and 0 <= number < questions else None
+def _without_number(line: bytes) -> bytes:
+    return b"{" + line[line.index(b",") + 1 :]
 
 
 def write_canonical(answers: StoredAnswers, path: Path) -> Iterator[bytes]:
@@ -223,6 +243,9 @@ def write_canonical(answers: StoredAnswers, path: Path) -> Iterator[bytes]:
             yield line
 
 
-def remove_parts(folder: Path) -> None:
-    """Remove the parts once the canonical file stands."""
-    shutil.rmtree(folder, ignore_errors=True)
+def remove_leftovers(run_folder: Path, parts: Path) -> None:
+    """Remove the parts once the canonical file stands, and what a killed writer left half-written."""
+    if parts.exists():
+        shutil.rmtree(parts)
+    for path in run_folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)

@@ -38,10 +38,10 @@ class Recorder:
         new = [entry for entry in answered if not done[entry[0]]]
         if new:
             lines = [to_line(question, response, labels) for _, question, response in new]
+            answers = [self._book.task.judge(question, response) for _, question, response in new]
             offset, lengths = self._writer.append([number for number, _, _ in new], lines)
             self._answers.add(self._part, [number for number, _, _ in new], offset, lengths)
-            for _, question, response in new:
-                answer = self._book.task.judge(question, response)
+            for (_, question, response), answer in zip(new, answers, strict=True):
                 self._correct.append(answer.correct)
                 if self._listened_to:
                     self._pending.append((question, response, answer))

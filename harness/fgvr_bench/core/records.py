@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 from typing import Any
 
 from fgvr_bench.core.files import canonical_json
@@ -24,9 +25,22 @@ NO_IMAGE = _NoImage()
 
 
 def rounded(response: Response) -> Response:
-    """Return the response as it will be stored: scores to 6 decimals, or an error where one is not finite."""
+    """Return the response as it will be stored: plain types, scores to 6 decimals, an error where one is not finite.
+
+    Raises:
+        TypeError: a field is of a kind that cannot be stored; names the field.
+        ValueError: no such reason to stop, or kind of score.
+    """
+    for name in ("completion", "error"):
+        if not isinstance(getattr(response, name), str | None):
+            raise TypeError(f"its {name} is {type(getattr(response, name)).__name__}, not text")
+    tokens = None if response.tokens is None else operator.index(response.tokens)
+    stop = None if response.stop is None else Stop(response.stop)
+    kind = None if response.score_kind is None else ScoreKind(response.score_kind)
     if response.scores is None:
-        return response
+        if tokens is response.tokens and stop is response.stop:
+            return response
+        return Response(response.question_id, response.completion, None, None, stop, tokens, response.error)
     if not all(map(math.isfinite, response.scores)):
         return Response(response.question_id, error="the model's scores are not finite numbers")
     scores = tuple([round(float(score), DECIMALS) + 0.0 for score in response.scores])
@@ -34,9 +48,9 @@ def rounded(response: Response) -> Response:
         response.question_id,
         response.completion,
         scores,
-        response.score_kind,
-        response.stop,
-        response.tokens,
+        kind,
+        stop,
+        tokens,
         response.error,
     )
 

@@ -25,6 +25,18 @@ from fgvr_bench.types import Json
 RUN_FORMAT = "fgvr-bench/run"
 MACHINE_FORMAT = "fgvr-bench/machine"
 VERSIONS = (1,)
+KINDS: dict[str, type] = {
+    "complete": bool,
+    "run_id": str,
+    "model": str,
+    "dataset": str,
+    "inputs": dict,
+    "labels": list,
+    "questions": int,
+    "batch_size": int,
+}
+"""Fields of ``run.json`` that every reader counts on."""
+KINDS_WHEN_COMPLETE: dict[str, type] = {"metrics": dict, "failed": int, "responses_sha256": str}
 
 
 def run_id(inputs: Mapping[str, Json]) -> str:
@@ -76,7 +88,14 @@ class RunFolder:
         """
         if not self.run_file.exists():
             return None
-        return read_json(self.run_file, RUN_FORMAT, VERSIONS)
+        content = read_json(self.run_file, RUN_FORMAT, VERSIONS)
+        for name, kind in (KINDS | KINDS_WHEN_COMPLETE if content.get("complete") else KINDS).items():
+            if not isinstance(content.get(name), kind) or (kind is int and isinstance(content[name], bool)):
+                raise FgvrError(
+                    f"{self.run_file} is damaged: its {name} is {content.get(name)!r:.60}.",
+                    hint="Restore it, or run again with --fresh.",
+                )
+        return content
 
     def write_run(self, content: Mapping[str, Any]) -> None:
         """Write ``run.json``."""
@@ -84,9 +103,10 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what earlier executions wrote."""
+        if self.parts.exists():  # first: a run file without answers starts over, answers without one are no run's
+            shutil.rmtree(self.parts)
         for path in (self.responses_file, self.run_file):
             path.unlink(missing_ok=True)
-        shutil.rmtree(self.parts, ignore_errors=True)
 
     def read_executions(self) -> list[dict[str, Any]]:
         """Return the entries of ``machine.json``, oldest first; none where it is absent or damaged."""
@@ -98,7 +118,10 @@ class RunFolder:
 
     def add_execution(self, entry: Mapping[str, Any]) -> None:
         """Append an entry to ``machine.json``."""
-        entries = [*self.read_executions(), entry]
+        entries = self.read_executions()
+        if not entries and self.machine_file.exists():  # damaged, or of a newer version: kept beside the new one
+            self.machine_file.replace(self.machine_file.with_suffix(".json.old"))
+        entries.append(dict(entry))
         write_json(self.machine_file, {"format": MACHINE_FORMAT, "version": VERSIONS[-1], "executions": entries})
 
 
@@ -114,8 +137,18 @@ def describe_machine() -> dict[str, Any]:
         "host": platform.node(),
         "cores": os.cpu_count(),
         "gpus": gpus,
-        "command": [without_credentials(word) for word in [Path(sys.argv[0]).name, *sys.argv[1:]]],
+        "command": [without_secrets(word) for word in [Path(sys.argv[0]).name, *sys.argv[1:]]],
     }
+
+
+def without_secrets(word: str) -> str:
+    """Return a word of a command line without credentials and without the values of keys and tokens.
+
+    >>> without_secrets("api_key=abc"), without_secrets("template=plain")
+    ('api_key=...', 'template=plain')
+    """
+    hidden = re.sub(r"(?i)^([\w-]*(?:key|token|secret|password)[\w-]*=).*", r"\1...", word)
+    return without_credentials(hidden)
 
 
 def without_credentials(text: str) -> str:

@@ -7,9 +7,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +19,7 @@ from fgvr_bench.core.host import Host
 from fgvr_bench.core.interrupts import first_interrupt
 from fgvr_bench.core.locks import lock
 from fgvr_bench.core.order import BatchPlan, plan_batches
-from fgvr_bench.core.parts import PartWriter, StoredAnswers, remove_parts, write_canonical
+from fgvr_bench.core.parts import PartWriter, StoredAnswers, remove_leftovers, write_canonical
 from fgvr_bench.core.recording import Recorder
 from fgvr_bench.core.run_folder import describe_machine, file_digest
 from fgvr_bench.core.scoring import Scorer, metrics_of
@@ -40,17 +40,20 @@ def execute(host: Host, assembly: Assembly, watcher: Watcher) -> RunResult:
     folder = assembly.folder
     what = f"running {assembly.model_name} on {assembly.dataset_name}"
     with lock(folder.lock_file, what, waiting=watcher.note):
-        if assembly.settings.fresh:
-            folder.clear()
-        stored = folder.read_run()
-        if stored is not None and stored["complete"]:
+        stored = None if assembly.settings.fresh else folder.read_run()
+        if stored is not None and stored["inputs"] != assembly.inputs:
+            raise FgvrError(f"{folder.run_file} is of another run: its inputs differ.", hint="Start over with --fresh.")
+        if stored is not None and stored["complete"] and folder.responses_file.exists():
+            remove_leftovers(folder.path, folder.parts)
             watcher.note(f"{what}: complete already, nothing to ask (--fresh asks again)")
             return result_of(assembly, stored)
         return _Execution(host, assembly, watcher, stored).run()
 
 
 def result_of(assembly: Assembly, content: dict[str, Any]) -> RunResult:
-    """Return a complete run as it stands in its ``run.json``."""
+    """Return a complete run as it stands in its ``run.json``, the main metric first."""
+    figures = dict(content["metrics"])
+    main = content.get("main_metric") or next(iter(figures))
     return RunResult(
         run_id=content["run_id"],
         model=content["model"],
@@ -59,7 +62,7 @@ def result_of(assembly: Assembly, content: dict[str, Any]) -> RunResult:
         complete=content["complete"],
         questions=content["questions"],
         failed=content["failed"],
-        metrics=content["metrics"],
+        metrics={main: figures.pop(main, None), **figures},
         inputs=content["inputs"],
     )
 
@@ -71,14 +74,19 @@ class _Execution:
         self.host, self.assembly, self.watcher = host, assembly, watcher
         self.folder, self.book, self.settings = assembly.folder, assembly.book, assembly.settings
         self.content: dict[str, Any] = stored or {}
-        self.answers = StoredAnswers(self.folder.parts, len(self.book))
+        self.answers = StoredAnswers(self.folder.parts, len(self.book), self.content.get("plan"), assembly.labels)
         self.target = min(self.settings.limit or len(self.book), len(self.book))
         self.answered_before = int(self.answers.done.sum())
         self.started = time.monotonic()
+        self.told = False
 
     def run(self) -> RunResult:
         self._check_versions()
         plan = self._plan(self.content["batch_size"]) if self.content else None
+        if plan is not None and plan.digest() != self.content["plan"]:
+            raise FgvrError(
+                f"{self.folder.run_file} was begun with another plan of batches.", hint="Start over with --fresh."
+            )
         if plan is None or plan.open_batches(self.answers.done, self.target):
             plan = self._ask(plan)
         return self._finish(plan)
@@ -102,7 +110,9 @@ class _Execution:
         """Load the model and ask all that is open; return the plan that was followed."""
         with self.watcher.progress(f"loading {self.assembly.model_name}", None):
             work = self._workforce()
-        with closing(work), first_interrupt(self._say_stopping) as stopping:
+        with contextlib.ExitStack() as stack:
+            stack.callback(lambda: work.close())  # the one that is at work then
+            stopping = stack.enter_context(first_interrupt(self._say_stopping))
             batch_size = plan.batch_size if plan else self.settings.batch_size or work.batch_size
             while True:
                 plan = plan or self._plan(batch_size)
@@ -113,6 +123,7 @@ class _Execution:
                 except OutOfMemory as error:
                     batch_size = self._smaller(batch_size, error)
                     plan, self.content = None, {}
+                    work = work.again()
                     continue
                 return plan
 
@@ -144,6 +155,7 @@ class _Execution:
             "labels": list(self.assembly.labels),
             "questions": len(self.book),
             "batch_size": plan.batch_size,
+            "threads": work.threads,
             "plan": plan.digest(),
             "card": {
                 "title": card.title,
@@ -155,9 +167,11 @@ class _Execution:
             "complete": False,
             "failed": None,
             "metrics": None,
+            "main_metric": self.book.task.metrics[0],
             "scored_by": None,
             "responses_sha256": None,
         }
+        self.folder.clear()
         self.folder.write_run(self.content)
 
     def _ask_all(self, plan: BatchPlan, work: Workforce, stopping: Any) -> None:
@@ -166,20 +180,23 @@ class _Execution:
         info = self._info()
         writer = PartWriter(self.folder.parts, header)
         recorder = Recorder(self.host, self.book, self.answers, writer, self.watcher)
-        self.watcher.started(info, self.target)
-        recorder.emit("run_started", run=info)
         ended = False
         try:
-            for answered in work.answers(open_batches, stopping):
+            self.watcher.started(info, self.target)
+            if not self.told:
+                recorder.emit("run_started", run=info)
+                self.told = True
+            before = bool(self.answers.done.any())
+            for answered in work.answers(open_batches, stopping, before, self.content["threads"]):
                 recorder.record(answered)
             ended = True
         finally:
             try:
                 recorder.close()
             finally:
-                self._write_execution(recorder.recorded)
                 if not ended:
                     self.watcher.stopped()
+                self._write_execution(recorder.recorded)
         if stopping():
             self.watcher.stopped()
             saved = int(self.answers.done.sum())
@@ -234,7 +251,7 @@ class _Execution:
                 "responses_sha256": file_digest(self.folder.responses_file),
             }
             self.folder.write_run(self.content)
-            remove_parts(self.folder.parts)
+            remove_leftovers(self.folder.path, self.folder.parts)
         result = RunResult(
             run_id=self.assembly.run_id,
             model=self.assembly.model_name,

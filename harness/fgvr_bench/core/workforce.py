@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fgvr_bench.core.ahead import cores, read_ahead
+from fgvr_bench.core.ahead import read_ahead
 from fgvr_bench.core.answering import Answered, Answerer
 from fgvr_bench.core.loading import BatchSource, PreparedBatch, default_workers
 from fgvr_bench.core.questions import QuestionBook
@@ -33,9 +35,25 @@ class Workforce(Protocol):
     batch_size: int
     """What the model proposes for ``auto``."""
     facts: Mapping[str, Json]
+    threads: int | None
+    """Processor threads that the model computes with; None where it does not compute on the processor."""
 
-    def answers(self, batches: Sequence[list[int]], stopping: Callable[[], bool]) -> Iterator[Answered]:
-        """Yield the answered batches, in any order; end after the batch at hand once `stopping` says so."""
+    def answers(
+        self,
+        batches: Sequence[list[int]],
+        stopping: Callable[[], bool],
+        answered_before: bool,
+        threads: int | None,
+    ) -> Iterator[Answered]:
+        """Yield the answered batches, in any order; end after the batch at hand once `stopping` says so.
+
+        ``answered_before``: the model has answered questions of this run already.  ``threads``: what the run was
+        begun with; another number would add up in another order, and end with other last digits.
+        """
+        ...
+
+    def again(self) -> Workforce:
+        """Return a workforce that can go on after `answers` failed."""
         ...
 
     def close(self) -> None:
@@ -52,17 +70,30 @@ class OneProcess:
         self.model: Model = plugin.load(settings)
         self.batch_size = self.model.batch_size
         self.facts: Mapping[str, Json] = dict(self.model.facts())
+        self.threads = _threads()
         self._book = book
         self._name = name
         self._workers = workers
 
-    def answers(self, batches: Sequence[list[int]], stopping: Callable[[], bool]) -> Iterator[Answered]:
-        answerer = Answerer(self.model, self._book, self._name)
+    def answers(
+        self,
+        batches: Sequence[list[int]],
+        stopping: Callable[[], bool],
+        answered_before: bool,
+        threads: int | None,
+    ) -> Iterator[Answered]:
+        torch = sys.modules.get("torch")
+        if threads is not None and torch is not None:
+            torch.set_num_threads(threads)
+        answerer = Answerer(self.model, self._book, self._name, answered_before)
         for prepared in self._prepared(batches):
             yield answerer.answer(prepared)
             if stopping():
                 return
         yield answerer.finish()
+
+    def again(self) -> Workforce:
+        return self
 
     def close(self) -> None:
         self.model.close()
@@ -72,8 +103,6 @@ class OneProcess:
             return (PreparedBatch(numbers, {}, None) for numbers in batches)
         on_cpu = not _uses_cuda()
         workers = default_workers(on_cpu) if self._workers is None else self._workers
-        if on_cpu and workers:
-            _leave_cores_to(workers)
         source = BatchSource(self._book, batches, self.model.preparer)
         return read_ahead(source, workers, pin_memory=not on_cpu)
 
@@ -83,11 +112,9 @@ def _uses_cuda() -> bool:
     return torch is not None and torch.cuda.is_initialized()
 
 
-def _leave_cores_to(workers: int) -> None:
-    """Let the model's threads and the workers have a core each: threads that wait for a core spin, and cost one."""
+def _threads() -> int | None:
     torch = sys.modules.get("torch")
-    if torch is not None and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, torch.get_num_threads() - workers))
+    return None if torch is None or _uses_cuda() else int(torch.get_num_threads())
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,26 +133,39 @@ class SeveralProcesses:
     """Children that each load the model; batch ``i`` of the open ones goes to child ``i % n``."""
 
     def __init__(self, assembly: Assembly, processes: int, book: QuestionBook) -> None:
+        self._assembly, self._processes = assembly, processes
         self._book = book
         self._name = assembly.model_name
         context = multiprocessing.get_context("spawn")
         self._stop = context.Event()
         self._children: list[tuple[Any, Connection]] = []
-        for rank in range(processes):
-            ours, theirs = context.Pipe()
-            settings = replace(assembly.settings, fresh=False, processes=1)
-            order = _Order(*assembly.requested, settings, assembly.run_id, rank, processes)
-            child = context.Process(target=_child, args=(theirs, self._stop, order), name=f"model-{rank}")
-            child.start()
-            theirs.close()
-            self._children.append((child, ours))
-        hellos = [self._receive(child, connection) for child, connection in self._children]
+        settings = replace(assembly.settings, fresh=False, processes=1)
+        try:
+            for rank in range(processes):
+                ours, theirs = context.Pipe()
+                order = _Order(*assembly.requested, settings, assembly.run_id, rank, processes)
+                child = context.Process(target=_child, args=(theirs, self._stop, order), name=f"model-{rank}")
+                child.start()
+                theirs.close()
+                self._children.append((child, ours))
+            hellos = [self._receive(child, connection) for child, connection in self._children]
+        except BaseException:
+            self._end(seconds=0)
+            raise
         self.batch_size = int(hellos[0][0])
         self.facts: Mapping[str, Json] = hellos[0][1]
+        self.threads: int | None = hellos[0][2]
 
-    def answers(self, batches: Sequence[list[int]], stopping: Callable[[], bool]) -> Iterator[Answered]:
+    def answers(
+        self,
+        batches: Sequence[list[int]],
+        stopping: Callable[[], bool],
+        answered_before: bool,
+        threads: int | None,
+    ) -> Iterator[Answered]:
         for rank, (_, connection) in enumerate(self._children):
-            connection.send(batches[rank :: len(self._children)])
+            with contextlib.suppress(ConnectionError):  # one that died is named when it is listened to
+                connection.send((batches[rank :: len(self._children)], answered_before, threads))
         at_work = {connection: child for child, connection in self._children}
         while at_work:
             if stopping():
@@ -138,13 +178,23 @@ class SeveralProcesses:
                     continue
                 yield [(number, self._book.question(number), response) for number, response in message]
 
+    def again(self) -> Workforce:
+        return SeveralProcesses(self._assembly, self._processes, self._book)
+
     def close(self) -> None:
+        self._end(seconds=0 if sys.exc_info()[0] is KeyboardInterrupt else 30)
+
+    def _end(self, seconds: float) -> None:
+        """Let the children finish what they are at for some seconds, all together, then end them."""
         self._stop.set()
-        for child, connection in self._children:
+        deadline = time.monotonic() + seconds
+        for _, connection in self._children:
             connection.close()
-            child.join(timeout=30)
+        for child, _ in self._children:
+            child.join(timeout=max(0.0, deadline - time.monotonic()))
             if child.is_alive():
                 child.kill()
+                child.join()
 
     def _receive(self, child: Any, connection: Connection) -> Any:
         try:
@@ -166,19 +216,19 @@ def _child(connection: Connection, stop: Any, order: _Order) -> None:
     """Answer batches in a process of its own; messages are (kind, content) with kind ok or error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // order.processes)))
         work = _take_up(order)
-        connection.send(("ok", (work.batch_size, dict(work.facts))))
-        batches: Sequence[list[int]] = connection.recv()
-        for answered in work.answers(batches, stop.is_set):
+        connection.send(("ok", (work.batch_size, dict(work.facts), work.threads)))
+        batches, answered_before, threads = connection.recv()
+        for answered in work.answers(batches, stop.is_set, answered_before, threads):
             numbered: Numbered = [(number, response) for number, _, response in answered]
             connection.send(("ok", numbered))
         connection.send(("ok", None))
         work.close()
-    except (EOFError, BrokenPipeError):
+    except (EOFError, ConnectionError):
         return  # the parent is gone, and with it whoever wanted the answers
     except Exception as error:
-        connection.send(("error", _portable(error)))
+        with contextlib.suppress(OSError):
+            connection.send(("error", _portable(error)))
 
 
 def _take_up(order: _Order) -> OneProcess:

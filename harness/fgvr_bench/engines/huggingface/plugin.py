@@ -98,6 +98,7 @@ class HuggingFacePlugin(ModelPlugin):
             "dtype": plan.dtype,
             "device": device_kind(plan.device),
             "attention": plan.attention,
+            "remote_code": settings.trust_remote_code,
             "image_backend": plan.image_backend,
             "image_settings": dict(plan.image_settings),
             "decoding": settings.decoding.name,
