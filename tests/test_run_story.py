@@ -291,6 +291,8 @@ def test_unknown_names_settings_and_tasks_are_usage_errors(tmp_path: Path) -> No
         fgvr_bench.evaluate("finedefics", "toy", plugins=host, task="multiple", results_dir=tmp_path)
     with pytest.raises(UsageError, match="no setting 'batchsize'"):
         fgvr_bench.evaluate("finedefics", "toy", plugins=host, batchsize=3)
+    with pytest.raises(UsageError, match="batch_size 0 is not a whole number of at least 1"):
+        fgvr_bench.evaluate("finedefics", "toy", plugins=host, batch_size=0)
     with pytest.raises(UsageError, match="no decoding 'beam'"):
         fgvr_bench.evaluate("finedefics", "toy", plugins=host, decoding="beam", results_dir=tmp_path)
 

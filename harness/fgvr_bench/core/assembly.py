@@ -208,8 +208,6 @@ def _question_book(
     subset: Subset | None,
     orders: int,
 ) -> QuestionBook:
-    if settings.limit is not None and settings.limit < 1:
-        raise UsageError(f"--limit {settings.limit} asks no question.")
     examples = dataset.examples(settings.split)
     options: Sequence[Options] | None = None
     if option_set is not None:

@@ -174,6 +174,8 @@ def evaluate(
         raise UsageError(f"evaluate() has no setting {unknown[0]!r}; it has {', '.join(sorted(known))}.")
     if "results_dir" in settings:
         settings["results_dir"] = Path(settings["results_dir"])
+    if settings.get("batch_size") == "auto":
+        settings["batch_size"] = None
     settings["data_roots"] = tuple(map(Path, settings.get("data_roots", ())))
     models = [model] if isinstance(model, str) else list(model)
     datasets = [dataset] if isinstance(dataset, str) else list(dataset)

@@ -98,13 +98,17 @@ def _create(path: Path, content: str) -> bool:
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         except FileExistsError:
             return False
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(content)
+        except OSError:
+            path.unlink(missing_ok=True)  # a lock without a holder's name would block the others for a minute
+            raise
     except OSError as error:
         raise FgvrError(
             f"cannot lock {path}: {error.strerror or error}.",
             hint="Free some space, or name another folder (--results-dir, FGVR_CACHE).",
         ) from error
-    with os.fdopen(descriptor, "w") as file:
-        file.write(content)
     return True
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fgvr_bench.errors import UsageError
+
 DEFAULT_PROTOCOL = "fgvr-1"
 
 
@@ -53,3 +55,9 @@ class RunSettings:
     """Go on with a run that other library versions began."""
     data_roots: tuple[Path, ...] = ()
     results_dir: Path = Path("results")
+
+    def __post_init__(self) -> None:
+        for name, least in (("limit", 1), ("batch_size", 1), ("max_new_tokens", 1), ("workers", 0), ("processes", 1)):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < least):
+                raise UsageError(f"{name} {value!r} is not a whole number of at least {least}.")
