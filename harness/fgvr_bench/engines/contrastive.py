@@ -126,6 +126,14 @@ class ContrastiveModel(Model):
         table = (images.double() @ self._bank.double().T).tolist()
         return [self._response(prompt, row) for prompt, row in zip(prompts, table, strict=True)]
 
+    def embed_texts(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """Return the unit-length embedding of each text as it stands, without the template.
+
+        Raises:
+            OutOfMemory: a text does not fit.
+        """
+        return [self.clip.encode_texts([text])[0].tolist() for text in texts]
+
     def facts(self) -> Mapping[str, Json]:
         """Return classes, number of parameters and the digest of the weights."""
         return {

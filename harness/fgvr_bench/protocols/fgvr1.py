@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from fgvr_bench.errors import UsageError
 from fgvr_bench.interfaces import AskContext, ProtocolCard, Task
 from fgvr_bench.protocols.asking import BASIC, CHOSEN, FAILED, YES_NO, once, required, target_of
+from fgvr_bench.protocols.nearest import NearestName
 from fgvr_bench.protocols.openended import OpenEnded
 from fgvr_bench.protocols.ordering import draw, make_question_id, seeded_order
 from fgvr_bench.protocols.scores import read_scores
@@ -191,5 +192,7 @@ class ZeroShot(Task):
 FGVR_1 = ProtocolCard(
     name="fgvr-1",
     title="The published wording, seeded order, a parser that never guesses",
-    tasks={task.name: task for task in (MultipleChoice(), YesNo(), ZeroShot(), OpenEnded(), Unshuffled())},
+    tasks={
+        task.name: task for task in (MultipleChoice(), YesNo(), ZeroShot(), OpenEnded(), NearestName(), Unshuffled())
+    },
 )

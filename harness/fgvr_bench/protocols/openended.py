@@ -26,6 +26,10 @@ Taxonomy = Mapping[str, tuple[str, ...]]
 _YEAR = re.compile(r"[ _](?:19|20)\d\d$")
 
 
+NEAREST = "nearest"
+"""The rule of a label that the answer does not name (see `nearest`)."""
+
+
 class Names(NamedTuple):
     """All names that an answer may hold."""
 
@@ -70,16 +74,15 @@ class OpenEnded(Task):
 
     def bound(self, facts: Mapping[str, Json]) -> OpenEnded:
         """Return the task with the ranks that the run was asked with."""
-        ranks = facts.get("taxonomy")
-        if not isinstance(ranks, dict):
-            return self
-        return OpenEnded({label: tuple(map(str, each)) for label, each in ranks.items() if isinstance(each, list)})
+        return OpenEnded(taxonomy_in(facts))
 
     def read(self, response: Response, letters: Sequence[str], choices: Sequence[str]) -> Reading:
         """Read the one label that the answer names; a rank is no label."""
         name, reading = self._named(response, tuple(choices))
         label = None if name is None else names_of(tuple(choices), self._ranks).labels[name]
-        return Reading(label, reading.rule if name is None else "name" if label is not None else "generic")
+        if name is None or reading.rule == NEAREST:
+            return Reading(label, reading.rule)
+        return Reading(label, "name" if label is not None else "generic")
 
     def judge(self, question: Question, response: Response) -> Answer:
         """Compare the name with the truth; credit is hierarchical precision where there are ranks."""
@@ -93,6 +96,7 @@ class OpenEnded(Task):
         said = self._spellings[names.spelt[name]] if label is None else question.choices[label]
         credit = self._credit(said, truth)
         rule = "name" if right else "generic" if label is None else "sibling" if credit else "other-name"
+        rule = NEAREST if reading.rule == NEAREST else rule
         return Answer(question.question_id, label, right, rule, credit)
 
     def settled(self, text: str, letters: Sequence[str], choices: Sequence[str]) -> bool:
@@ -118,6 +122,14 @@ class OpenEnded(Task):
         true = {truth, *self.taxonomy.get(truth, ())}
         said = {named, *(self.taxonomy[named] if named in self.taxonomy else _above(named, self.taxonomy))}
         return len(said & true) / len(said)
+
+
+def taxonomy_in(facts: Mapping[str, Json]) -> Taxonomy:
+    """Return the ranks that `OpenEnded.identify` said."""
+    ranks = facts.get("taxonomy")
+    if not isinstance(ranks, dict):
+        return {}
+    return {label: tuple(map(str, each)) for label, each in ranks.items() if isinstance(each, list)}
 
 
 @lru_cache(maxsize=64)
