@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -14,9 +17,11 @@ from fgvr_bench.cli.results import FORMATS, results
 from fgvr_bench.cli.score import score
 from fgvr_bench.core.host import host
 from fgvr_bench.core.importing import import_run
+from fgvr_bench.core.locks import lock
 from fgvr_bench.core.rescoring import rescore, write_scores
 from fgvr_bench.core.results import read_runs
-from fgvr_bench.errors import FgvrError
+from fgvr_bench.core.run_folder import RunFolder, file_digest
+from fgvr_bench.errors import DataInvalid, FgvrError, UsageError
 
 
 def test_scoring_again_gives_the_stored_figures(tmp_path: Path) -> None:
@@ -70,6 +75,128 @@ def test_published_answers_import_as_runs_with_exactly_their_figures(
     assert found.changed == []
     careful = rescore(host(), run.folder, protocol="fgvr-1")
     assert careful.metrics["accuracy"] == pytest.approx(accuracy, abs=0.002), "these answers are plain letters"
+
+
+def scored(folder: Path, *words: str) -> tuple[str, str, str]:
+    """Return stdout, stderr and the error of ``score`` over a folder where it has to end with exit status 1."""
+    done = CliRunner().invoke(score, [str(folder), *words])
+    assert isinstance(done.exception, FgvrError), done.output
+    assert done.exception.exit_status == 1
+    return done.stdout, done.stderr, str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        ({"labels": None}, "damaged"),
+        ({"inputs": {}}, "damaged"),
+        ({"metrics": None}, "damaged"),
+        ({"inputs": {"protocol": "foci-9", "task": "multiple-choice"}}, "foci-9"),
+        ({"format": "another"}, "not a fgvr-bench/run file"),
+        ({"complete": False}, "no complete run"),
+    ],
+)
+def test_a_run_that_cannot_be_scored_is_named_and_the_others_are_scored(
+    tmp_path: Path, damage: dict[str, Any], reason: str
+) -> None:
+    folder = play(tmp_path, ToyModel("aaa-first")).results[0].folder
+    play(tmp_path, ToyModel("says-a", Script("always-a")))
+    path = folder / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))
+    shown, said, error = scored(tmp_path)
+    assert "says-a" in shown
+    assert "aaa-first" not in shown
+    assert reason in said
+    assert error.startswith("1 of 2 runs could not be scored:")
+    assert str(folder) in error
+
+
+def test_a_complete_run_whose_responses_are_gone_is_named(tmp_path: Path) -> None:
+    folder = play(tmp_path).results[0].folder
+    play(tmp_path, ToyModel("says-a", Script("always-a")))
+    (folder / "responses.jsonl").unlink()
+    shown, said, error = scored(tmp_path)
+    assert "says-a" in shown
+    assert "its responses.jsonl cannot be read" in said
+    assert str(folder) in error
+
+
+def test_a_row_settled_early_keeps_only_its_run_from_another_parser(tmp_path: Path) -> None:
+    folder = play(tmp_path).results[0].folder
+    play(tmp_path, ToyModel("says-a", Script("always-a")))
+    responses, run = folder / "responses.jsonl", folder / "run.json"
+    responses.write_bytes(responses.read_bytes().replace(b'"stop":"eos"', b'"stop":"settled"', 1))
+    run.write_text(json.dumps({**json.loads(run.read_text()), "responses_sha256": file_digest(responses)}))
+    shown, said, error = scored(tmp_path, "--protocol", "foci")
+    assert "says-a" in shown
+    assert "stopped early" in said
+    assert str(folder) in error
+
+
+def test_writing_mends_the_runs_that_can_be_scored_beside_one_that_cannot(tmp_path: Path) -> None:
+    gone = play(tmp_path, ToyModel("aaa-first")).results[0].folder
+    (gone / "responses.jsonl").unlink()
+    path = play(tmp_path).results[0].folder / "run.json"
+    before = path.read_bytes()
+    path.write_text(json.dumps({**json.loads(before), "metrics": {"accuracy": True}}))
+    scored(tmp_path, "--write")
+    assert path.read_bytes() == before
+    assert not list(tmp_path.rglob(".*.lock"))
+
+
+def test_a_run_that_has_yet_to_answer_is_no_failure(tmp_path: Path) -> None:
+    play(tmp_path)
+    play(tmp_path, ToyModel("says-a", Script("always-a")), limit=8)
+    assert CliRunner().invoke(score, [str(tmp_path)]).exit_code == 0
+
+
+def test_a_mistyped_protocol_is_one_error_of_usage(tmp_path: Path) -> None:
+    play(tmp_path)
+    done = CliRunner().invoke(score, [str(tmp_path), "--protocol", "focy"])
+    assert isinstance(done.exception, UsageError)
+
+
+def answers(*images: str) -> bytes:
+    row = {"predicted_raw": "A", "predicted": "Crow", "correct": "Crow", "options": ["Crow", "Rook"]}
+    return "".join(json.dumps({"image": image, **row}) + "\n" for image in images).encode()
+
+
+def test_damaged_gzip_is_refused_as_damaged_data(tmp_path: Path) -> None:
+    whole = gzip.compress(answers(*(f"{number}.jpg" for number in range(99))))
+    file = tmp_path / "answers.json.gz"
+    for damaged in (whole[:-9], whole[:10] + b"\xff" * 20 + whole[30:], whole[:-6] + bytes(6)):
+        file.write_bytes(damaged)
+        with pytest.raises(DataInvalid, match="cannot be read"):
+            import_run(host(), file, FORMATS["foci"], "bird-200", "m", tmp_path)
+
+
+def test_a_question_answered_twice_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "answers.json"
+    file.write_bytes(answers("a.jpg", "a.jpg", "a.jpg~2"))  # the second is called a.jpg~2 too
+    with pytest.raises(DataInvalid, match=r"a\.jpg~2.* more than once"):
+        import_run(host(), file, FORMATS["foci"], "bird-200", "m", tmp_path)
+
+
+def test_an_import_names_its_main_metric_and_waits_for_whoever_writes_the_run(tmp_path: Path) -> None:
+    file = tmp_path / "answers.json"
+    file.write_bytes(answers("a.jpg"))
+    made = import_run(host(), file, FORMATS["foci"], "bird-200", "m", tmp_path / "results")
+    folder = RunFolder(made.folder)
+    assert (folder.read_run() or {})["main_metric"] == "accuracy"
+    before = folder.responses_file.stat().st_mtime_ns
+    ended = threading.Event()
+
+    def again() -> None:
+        import_run(host(), file, FORMATS["foci"], "bird-200", "m", tmp_path / "results")
+        ended.set()
+
+    other = threading.Thread(target=again)
+    with lock(folder.lock_file, "at work"):
+        other.start()
+        assert not ended.wait(0.5)
+        assert folder.responses_file.stat().st_mtime_ns == before
+    other.join(20)
+    assert ended.is_set()
 
 
 def test_answers_of_another_kind_are_refused(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ import click
 from fgvr_bench.cli.output import note, print_table
 from fgvr_bench.core.evaluate import percent
 from fgvr_bench.core.host import host
-from fgvr_bench.core.rescoring import rescore, write_scores
+from fgvr_bench.core.rescoring import Rescored, rescore, write_scores
 from fgvr_bench.core.results import run_folders
+from fgvr_bench.core.settings import RunSettings
+from fgvr_bench.core.tasks import find_task
 from fgvr_bench.errors import FgvrError
 
 
@@ -23,16 +25,59 @@ from fgvr_bench.errors import FgvrError
 def score(folders: tuple[Path, ...], protocol: str | None, task: str | None, rules: bool, write: bool) -> None:
     """Parse and score the responses of all complete runs below FOLDERS (results) again.
 
-    No model and no dataset is needed. Exit status 1 where a stored figure is not what its responses give.
+    No model and no dataset is needed. Exit status 1 where a stored figure is not what its responses give, or a run
+    cannot be scored; that run is named and the others are scored all the same.
 
     \b
     fgvr-bench score
     fgvr-bench score results/bird-200 --protocol foci
     """
+    if protocol:
+        find_task(host(), RunSettings(protocol=protocol, task=task))  # a mistyped name is one error, not one a run
     paths = [path for folder in folders or (Path("results"),) for path in run_folders(folder)]
     if not paths:
         raise FgvrError("there is no complete run to score.", hint="Make one: fgvr-bench run --help")
-    found = [rescore(host(), path, protocol, task) for path in paths]
+    found: list[Rescored] = []
+    failed: dict[Path, FgvrError] = {}
+    for path in paths:
+        try:
+            each = rescore(host(), path, protocol, task)
+            if write:
+                write_scores(each)
+        except FgvrError as error:
+            failed[path] = error
+        else:
+            found.append(each)
+    if found:
+        _show(found, rules)
+    for path, problem in failed.items():
+        note(str(problem) if str(path) in problem.message else f"{path}: {problem}")
+    differing = [each for each in found if each.same_protocol and each.changed and not write]
+    for each in differing:
+        note(f"{each.folder.path}: {', '.join(each.changed)} changed.")
+    _raise_for(failed, differing, len(paths))
+
+
+def _raise_for(failed: dict[Path, FgvrError], differing: list[Rescored], total: int) -> None:
+    """Name every run that could not be scored or whose figures are others now.
+
+    Raises:
+        FgvrError: there is such a run.
+    """
+    sentences = []
+    if failed:
+        sentences.append(f"{len(failed)} of {total} runs could not be scored: {', '.join(map(str, failed))}.")
+    if differing:
+        folders = ", ".join(str(each.folder.path) for each in differing)
+        sentences.append(
+            f"{len(differing)} of {total} runs have stored figures that their responses do not give: {folders}."
+        )
+    if sentences:
+        hint = "To replace stored figures: fgvr-bench score --write" if differing else None
+        raise FgvrError(" ".join(sentences), hint=hint)
+
+
+def _show(found: list[Rescored], rules: bool) -> None:
     print_table(
         ["model", "dataset", "protocol", "task", "metric", "stored", "now"],
         [
@@ -47,15 +92,3 @@ def score(folders: tuple[Path, ...], protocol: str | None, task: str | None, rul
         print_table(["model", "dataset", "rule", "answers"], sorted(rows))
     for problem in [problem for each in found for problem in each.problems]:
         note(problem)
-    if write:
-        for each in found:
-            write_scores(each)
-        return
-    differing = [each for each in found if each.same_protocol and each.changed]
-    for each in differing:
-        note(f"{each.folder.path}: {', '.join(each.changed)} changed.")
-    if differing:
-        raise FgvrError(
-            f"{len(differing)} of {len(found)} runs have stored figures that their responses do not give.",
-            hint="To replace them: fgvr-bench score --write",
-        )

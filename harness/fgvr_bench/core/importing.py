@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from fgvr_bench import __version__
 from fgvr_bench.core.files import atomic_writer, digest
 from fgvr_bench.core.host import Host
+from fgvr_bench.core.locks import lock
 from fgvr_bench.core.records import to_line
 from fgvr_bench.core.run_folder import RunFolder, file_digest, run_id
 from fgvr_bench.core.scoring import Scorer, metrics_of
@@ -48,13 +52,14 @@ def import_run(
         split: the split that was asked about.
 
     Raises:
-        DataInvalid: the file is not such a file; names the row.
+        DataInvalid: the file is not such a file, or answers a question twice; names the row or the question.
     """
     plugin, _ = host.datasets.find(dataset)
     entries = list(kind.read(_text(file), plugin.card.name, split))
     if not entries:
         raise DataInvalid(f"{file} holds no answers.")
     entries.sort(key=lambda entry: entry[0].question_id)
+    _check_unique(file, entries)
     labels = _labels(plugin, split, entries)
     task = find_task(host, RunSettings(protocol=kind.protocol, task=kind.task))
     inputs: dict[str, Json] = {
@@ -67,32 +72,46 @@ def import_run(
     }
     folder = RunFolder.of(results, plugin.card.name, model, run_id(inputs))
     scorer = Scorer(task, metrics_of(host, task))
-    with atomic_writer(folder.responses_file) as out:
-        for question, response in entries:
-            scorer.add(question, response)
-            out.write(to_line(question, response, labels).encode() + b"\n")
-    metrics = scorer.results()
-    folder.write_run(
-        {
-            "run_id": run_id(inputs),
-            "model": model,
-            "dataset": plugin.card.name,
-            "inputs": inputs,
-            "labels": list(labels),
-            "questions": len(entries),
-            "batch_size": 1,
-            "card": {"title": model, "exposure": "unknown", "parameters": None, "licence": "unknown"},
-            "facts": {},
-            "complete": True,
-            "failed": scorer.failed,
-            "metrics": metrics,
-            "scored_by": __version__,
-            "responses_sha256": file_digest(folder.responses_file),
-        }
-    )
+    with lock(folder.lock_file, f"importing {model} on {plugin.card.name}"):
+        with atomic_writer(folder.responses_file) as out:
+            for question, response in entries:
+                scorer.add(question, response)
+                out.write(to_line(question, response, labels).encode() + b"\n")
+        folder.write_run(_content(model, plugin.card.name, inputs, labels, scorer, folder))
     return RunResult(
-        run_id(inputs), model, plugin.card.name, folder.path, True, len(entries), scorer.failed, metrics, inputs
+        run_id(inputs),
+        model,
+        plugin.card.name,
+        folder.path,
+        True,
+        len(entries),
+        scorer.failed,
+        scorer.results(),
+        inputs,
     )
+
+
+def _content(
+    model: str, dataset: str, inputs: dict[str, Json], labels: tuple[str, ...], scorer: Scorer, folder: RunFolder
+) -> dict[str, Any]:
+    """Return the ``run.json`` of the imported run, whose responses are written."""
+    return {
+        "run_id": run_id(inputs),
+        "model": model,
+        "dataset": dataset,
+        "inputs": inputs,
+        "labels": list(labels),
+        "questions": scorer.answered,
+        "batch_size": 1,
+        "card": {"title": model, "exposure": "unknown", "parameters": None, "licence": "unknown"},
+        "facts": {},
+        "complete": True,
+        "failed": scorer.failed,
+        "metrics": scorer.results(),
+        "main_metric": scorer.task.metrics[0],
+        "scored_by": __version__,
+        "responses_sha256": file_digest(folder.responses_file),
+    }
 
 
 def _text(file: Path) -> str:
@@ -101,8 +120,14 @@ def _text(file: Path) -> str:
         return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode()
     except FileNotFoundError as error:
         raise FgvrError(f"there is no file {file}.") from error
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise DataInvalid(f"{file} cannot be read: {error}.") from error
+
+
+def _check_unique(file: Path, entries: list[tuple[Question, Response]]) -> None:
+    for (one, _), (other, _) in pairwise(entries):  # they are sorted
+        if one.question_id == other.question_id:
+            raise DataInvalid(f"{file} answers {one.question_id} more than once.")
 
 
 def _labels(plugin: DatasetPlugin, split: str, entries: list[tuple[Question, Response]]) -> tuple[str, ...]:

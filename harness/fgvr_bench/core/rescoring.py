@@ -10,12 +10,13 @@ from typing import Any
 
 from fgvr_bench import __version__
 from fgvr_bench.core.host import Host
+from fgvr_bench.core.locks import lock
 from fgvr_bench.core.records import from_line
 from fgvr_bench.core.run_folder import RunFolder, file_digest
 from fgvr_bench.core.scoring import Scorer, metrics_of
 from fgvr_bench.core.settings import RunSettings
 from fgvr_bench.core.tasks import find_task
-from fgvr_bench.errors import FgvrError, UsageError
+from fgvr_bench.errors import DataInvalid, FgvrError, UsageError
 from fgvr_bench.interfaces import Task
 from fgvr_bench.types import Stop
 
@@ -54,17 +55,25 @@ def rescore(host: Host, path: Path, protocol: str | None = None, task: str | Non
 
     Raises:
         UsageError: another parser is asked for, and rows were stopped once the first one's verdict was settled.
-        FgvrError: the run is not complete, or its responses are not those that it was scored from.
+        FgvrError: the run is not complete or damaged, or its responses are gone or not those that it was scored from.
     """
     folder = RunFolder(path)
     content = folder.read_run()
-    if content is None or not content["complete"]:
+    if content is None or not content.get("complete"):
         raise FgvrError(f"{path} holds no complete run.", hint="Finish it: type its run command again.")
-    if file_digest(folder.responses_file) != content["responses_sha256"]:
-        raise FgvrError(
-            f"{folder.responses_file} is not the file that {folder.run_file.name} was made from (its digest differs).",
+    try:
+        return _rescore(host, folder, content, protocol, task)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise DataInvalid(
+            f"{folder.run_file} is damaged ({type(error).__name__}: {error}).",
             hint="Restore it, or run again with --fresh.",
-        )
+        ) from error
+
+
+def _rescore(
+    host: Host, folder: RunFolder, content: Mapping[str, Any], protocol: str | None, task: str | None
+) -> Rescored:
+    _check_responses(folder, content)
     asked = content["inputs"]
     same = protocol in {None, asked["protocol"]} and task in {None, asked["task"]}
     chosen = RunSettings(protocol=protocol or asked["protocol"], task=task or (asked["task"] if same else None))
@@ -77,12 +86,33 @@ def rescore(host: Host, path: Path, protocol: str | None = None, task: str | Non
         dataset=content["dataset"],
         protocol=chosen.protocol,
         task=found.name,
-        stored=content["metrics"],
+        stored={name: _number(value) for name, value in content["metrics"].items()},
         metrics=scorer.results(),
         rules=rules,
         problems=tuple(scorer.problems),
         same_protocol=same,
     )
+
+
+def _check_responses(folder: RunFolder, content: Mapping[str, Any]) -> None:
+    try:
+        found = file_digest(folder.responses_file)
+    except OSError as error:
+        raise FgvrError(
+            f"{folder.path} is a complete run, but its {folder.responses_file.name} cannot be read: "
+            f"{error.strerror or error}.",
+            hint="Restore it, or run again with --fresh.",
+        ) from error
+    if found != content["responses_sha256"]:
+        raise FgvrError(
+            f"{folder.responses_file} is not the file that {folder.run_file.name} was made from (its digest differs).",
+            hint="Restore it, or run again with --fresh.",
+        )
+
+
+def _number(value: Any) -> float | None:
+    """Return a stored figure; what is no number is none, so that it comes out and can be mended."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _judge_all(folder: RunFolder, content: Mapping[str, Any], task: Task, scorer: Scorer, same: bool) -> Counter[str]:
@@ -93,7 +123,7 @@ def _judge_all(folder: RunFolder, content: Mapping[str, Any], task: Task, scorer
             try:
                 question, response = from_line(line, labels)
             except ValueError as error:
-                raise FgvrError(f"{folder.responses_file}, line {number}: {error}.") from error
+                raise DataInvalid(f"{folder.responses_file}, line {number}: {error}.") from error
             if not same and response.stop is Stop.SETTLED:
                 raise UsageError(
                     f"{folder.path} was stopped early where its own protocol's verdict was settled, so another parser "
@@ -116,5 +146,7 @@ def write_scores(rescored: Rescored) -> None:
             f"{rescored.folder.path} was asked with another protocol or task; its figures are not replaced.",
             hint="Leave --write out to see the new ones.",
         )
-    content = rescored.folder.read_run() or {}
-    rescored.folder.write_run({**content, "metrics": dict(rescored.metrics), "scored_by": __version__})
+    folder = rescored.folder
+    with lock(folder.lock_file, f"scoring {rescored.model} on {rescored.dataset}"):
+        content = folder.read_run() or {}
+        folder.write_run({**content, "metrics": dict(rescored.metrics), "scored_by": __version__})
