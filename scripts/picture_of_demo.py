@@ -21,7 +21,9 @@ def picture(printed: str) -> str:
     console = Console(record=True, width=WIDTH, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(Text.assemble(("$ ", "bold green"), ("make demo", "bold")))
     for line in printed.splitlines():
-        console.print(Text(line, style="dim" if line.startswith(("always-a on", "random on", "moth-clip on", "Caution")) else ""))
+        console.print(
+            Text(line, style="dim" if line.startswith(("always-a on", "random on", "moth-clip on", "Caution")) else "")
+        )
     svg = console.export_svg(title="fgvr-bench", theme=MONOKAI, unique_id="demo")
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
     return re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)

@@ -34,6 +34,15 @@ def test_scoring_again_gives_the_stored_figures(tmp_path: Path) -> None:
     assert "says-a" in result.stdout
 
 
+def test_each_letter_s_accuracy_and_share_are_part_of_the_results(tmp_path: Path) -> None:
+    folder = play(tmp_path, ToyModel("says-a", Script("always-a")), permutations="cyclic").results[0].folder
+    positions = json.loads((folder / "run.json").read_text())["positions"]
+    assert positions == {"A": [40, 40, 160], "B": [40, 0, 0], "C": [40, 0, 0], "D": [40, 0, 0]}
+    done = CliRunner().invoke(score, [str(tmp_path), "--positions"])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[-4].split()[2:] == ["A", "40", "100.0", "%", "100.0", "%"]
+
+
 def test_a_figure_edited_by_hand_comes_out_and_can_be_mended(tmp_path: Path) -> None:
     folder = play(tmp_path, ToyModel("says-a", Script("always-a"))).results[0].folder
     before = (folder / "run.json").read_bytes()

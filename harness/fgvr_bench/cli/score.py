@@ -21,8 +21,13 @@ from fgvr_bench.errors import FgvrError
 @click.option("--protocol", help="Judge as this protocol does.  [default: the run's own]")
 @click.option("--task", help="A task of that protocol.  [default: the run's own]")
 @click.option("--rules", is_flag=True, help="Say how many answers each rule of the parser decided.")
+@click.option(
+    "--positions", is_flag=True, help="Say how each letter fared: accuracy where the truth stood, share given."
+)
 @click.option("--write", is_flag=True, help="Put the new figures in the place of the stored ones.")
-def score(folders: tuple[Path, ...], protocol: str | None, task: str | None, rules: bool, write: bool) -> None:
+def score(
+    folders: tuple[Path, ...], protocol: str | None, task: str | None, rules: bool, positions: bool, write: bool
+) -> None:
     """Parse and score the responses of all complete runs below FOLDERS (results) again.
 
     No model and no dataset is needed. Exit status 1 where a stored figure is not what its responses give, or a run
@@ -50,12 +55,26 @@ def score(folders: tuple[Path, ...], protocol: str | None, task: str | None, rul
             found.append(each)
     if found:
         _show(found, rules)
+        if positions:
+            _show_positions(found)
     for path, problem in failed.items():
         note(str(problem) if str(path) in problem.message else f"{path}: {problem}")
     differing = [each for each in found if each.same_protocol and each.changed and not write]
     for each in differing:
         note(f"{each.folder.path}: {', '.join(each.changed)} changed.")
     _raise_for(failed, differing, len(paths))
+
+
+def _show_positions(found: list[Rescored]) -> None:
+    """Print accuracy by the letter that the truth stood behind, and how often each letter was given."""
+    rows = []
+    for each in found:
+        asked = sum(counts[0] for counts in each.positions.values())
+        for letter, (stood, right, given) in sorted(each.positions.items()):
+            accuracy = percent(right / stood if stood else None)
+            rows.append((each.model, each.dataset, letter, f"{stood:,}", accuracy, percent(given / asked)))
+    click.echo()
+    print_table(["model", "dataset", "letter", "truth there", "accuracy there", "given"], rows)
 
 
 def _raise_for(failed: dict[Path, FgvrError], differing: list[Rescored], total: int) -> None:

@@ -108,6 +108,7 @@ def _content(
         "complete": True,
         "failed": scorer.failed,
         "metrics": scorer.results(),
+        "positions": scorer.positions,
         "main_metric": scorer.task.metrics[0],
         "scored_by": __version__,
         "responses_sha256": file_digest(folder.responses_file),

@@ -32,6 +32,8 @@ class Rescored:
     task: str
     stored: Mapping[str, float | None]
     metrics: Mapping[str, float | None]
+    positions: Mapping[str, list[int]]
+    """For each letter: how often the truth stood there, was then given, and how often it was given at all."""
     rules: Mapping[str, int]
     """How many answers each rule of the parser decided."""
     problems: tuple[str, ...]
@@ -88,6 +90,7 @@ def _rescore(
         task=found.name,
         stored={name: _number(value) for name, value in content["metrics"].items()},
         metrics=scorer.results(),
+        positions=scorer.positions,
         rules=rules,
         problems=tuple(scorer.problems),
         same_protocol=same,
@@ -149,4 +152,11 @@ def write_scores(rescored: Rescored) -> None:
     folder = rescored.folder
     with lock(folder.lock_file, f"scoring {rescored.model} on {rescored.dataset}"):
         content = folder.read_run() or {}
-        folder.write_run({**content, "metrics": dict(rescored.metrics), "scored_by": __version__})
+        folder.write_run(
+            {
+                **content,
+                "metrics": dict(rescored.metrics),
+                "positions": dict(rescored.positions),
+                "scored_by": __version__,
+            }
+        )

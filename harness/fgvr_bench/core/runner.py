@@ -167,6 +167,7 @@ class _Execution:
             "complete": False,
             "failed": None,
             "metrics": None,
+            "positions": {},
             "main_metric": self.book.task.metrics[0],
             "scored_by": None,
             "responses_sha256": None,
@@ -247,6 +248,7 @@ class _Execution:
                 "complete": True,
                 "failed": scorer.failed,
                 "metrics": metrics,
+                "positions": scorer.positions,
                 "scored_by": __version__,
                 "responses_sha256": file_digest(self.folder.responses_file),
             }

@@ -30,6 +30,8 @@ class Scorer:
     failed: int = 0
     problems: list[str] = field(default_factory=list)
     """Metrics that broke, in a sentence each."""
+    positions: dict[str, list[int]] = field(default_factory=dict)
+    """For each letter: how often the truth stood there, how often it was then given, how often it was given at all."""
     _running: dict[str, Accumulator] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -42,6 +44,8 @@ class Scorer:
         self.answered += 1
         self.correct += answer.correct
         self.failed += response.error is not None
+        if question.letters and question.target is not None:
+            self._count_position(question, answer)
         scored = Scored(question, response, answer)
         for name in list(self._running):
             try:
@@ -49,6 +53,14 @@ class Scorer:
             except Exception as error:
                 self._drop(name, error)
         return answer
+
+    def _count_position(self, question: Question, answer: Answer) -> None:
+        letter = question.letters[question.target or 0]
+        counts = self.positions.setdefault(letter, [0, 0, 0])
+        counts[0] += 1
+        counts[1] += answer.correct
+        if answer.choice is not None:
+            self.positions.setdefault(question.letters[answer.choice], [0, 0, 0])[2] += 1
 
     def add_line(self, line: bytes, labels: tuple[str, ...]) -> None:
         """Judge a stored line.
