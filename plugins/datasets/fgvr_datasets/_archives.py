@@ -115,7 +115,7 @@ class ArchiveDataset(Dataset):
             )
         if split == "test":
             counts = Counter(entry.label for entry in entries)
-            label = next((label for label in labels if counts[label] != self.classes[label]), None)
+            label = next((label for label in self.labels() if counts[label] != self.classes[label]), None)
             if label is not None:
                 raise DataInvalid(
                     f"{self.card.name} test is annotated for {counts[label]} images of {label!r} in {self.root}, "
