@@ -166,6 +166,14 @@ def test_options_may_come_from_the_environment(
     assert "partial run" in err
 
 
+def test_every_option_of_run_has_the_environment_variable_of_its_own_name() -> None:
+    from fgvr_bench.cli.run import run
+
+    for option in run.params:
+        name = max(option.opts, key=len).removeprefix("--").replace("-", "_").upper()
+        assert option.envvar == f"FGVR_RUN_{name}" or (option.name or "").upper() == name, option.opts
+
+
 def test_a_defect_is_one_paragraph_and_its_traceback_goes_to_a_file(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

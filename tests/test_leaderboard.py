@@ -293,6 +293,16 @@ def test_output_writes_between_markers_and_check_tells_whether_it_is_current(tmp
     assert CliRunner().invoke(leaderboard, [*build, "--check"]).exit_code == 0
 
 
+def test_a_file_without_a_place_for_the_board_is_left_as_it_is(tmp_path: Path) -> None:
+    play(tmp_path / "results")
+    mine = tmp_path / "README.md"
+    mine.write_text("# Mine\n")
+    done = CliRunner().invoke(leaderboard, ["build", str(tmp_path / "results"), "--output", str(mine)])
+    assert isinstance(done.exception, FgvrError)
+    assert MARKERS[0] in str(done.exception)
+    assert mine.read_text() == "# Mine\n"
+
+
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(FgvrError, match="there is no results folder"):
         read_runs(tmp_path / "nowhere")

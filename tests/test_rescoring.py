@@ -166,7 +166,7 @@ def test_a_mistyped_protocol_is_one_error_of_usage(tmp_path: Path) -> None:
 
 
 def answers(*images: str) -> bytes:
-    row = {"predicted_raw": "A", "predicted": "Crow", "correct": "Crow", "options": ["Crow", "Rook"]}
+    row = {"predicted_raw": "A", "predicted": "American_Crow", "correct": "American_Crow", "options": ["American_Crow", "Rook"]}
     return "".join(json.dumps({"image": image, **row}) + "\n" for image in images).encode()
 
 
@@ -206,6 +206,11 @@ def test_an_import_names_its_main_metric_and_waits_for_whoever_writes_the_run(tm
         assert folder.responses_file.stat().st_mtime_ns == before
     other.join(20)
     assert ended.is_set()
+
+
+def test_answers_about_another_dataset_are_refused(reference: Path, tmp_path: Path) -> None:
+    with pytest.raises(FgvrError, match="no answers about bird-200"):
+        import_run(host(), reference / "rescoring" / "car-196.jsonl.gz", FORMATS["foci"], "bird-200", "m", tmp_path)
 
 
 def test_answers_of_another_kind_are_refused(tmp_path: Path) -> None:

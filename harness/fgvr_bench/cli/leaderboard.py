@@ -9,7 +9,7 @@ import click
 
 from fgvr_bench.cli.output import note
 from fgvr_bench.core.files import write_text
-from fgvr_bench.core.leaderboard import between_markers, build_tables, to_csv, to_markdown, to_text
+from fgvr_bench.core.leaderboard import MARKERS, between_markers, build_tables, to_csv, to_markdown, to_text
 from fgvr_bench.core.results import read_runs
 from fgvr_bench.errors import FgvrError
 
@@ -63,7 +63,14 @@ def _write_or_check(output: Path, board: str, check: bool) -> None:
         before = output.read_text(encoding="utf-8") if output.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise FgvrError(f"{output} cannot be read as text: {error}.") from error
-    after = between_markers(before, board) or board
+    after = between_markers(before, board)
+    if after is None:
+        if before and before.split("\n", 1)[0] != board.split("\n", 1)[0]:
+            raise FgvrError(
+                f"{output} is no board and has no place for one; it is left as it is.",
+                hint=f"Put the lines {MARKERS[0]} and {MARKERS[1]} where the board belongs, or name a new file.",
+            )
+        after = board
     if not check:
         write_text(output, after)
         note(f"written to {output}")

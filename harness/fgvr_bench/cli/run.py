@@ -44,10 +44,22 @@ def _model_args(ctx: click.Context, param: click.Parameter, given: tuple[str, ..
 
 @click.command(short_help="Ask models the questions of datasets, and score the answers.")
 @click.option(
-    "--model", "-m", "models", multiple=True, required=True, help="A model's name; may be given several times."
+    "--model",
+    "-m",
+    "models",
+    envvar="FGVR_RUN_MODEL",
+    multiple=True,
+    required=True,
+    help="A model's name; may be given several times.",
 )
 @click.option(
-    "--dataset", "-d", "datasets", multiple=True, required=True, help="A dataset's name, or 'all'; several times."
+    "--dataset",
+    "-d",
+    "datasets",
+    envvar="FGVR_RUN_DATASET",
+    multiple=True,
+    required=True,
+    help="A dataset's name, or 'all'; several times.",
 )
 @click.option("--split", default="test", show_default=True, help="Part of the dataset to ask about.")
 @click.option("--subset", help="seen, unseen, another imported list, or a file of classes or examples.")
@@ -76,6 +88,7 @@ def _model_args(ctx: click.Context, param: click.Parameter, given: tuple[str, ..
 @click.option(
     "--model-arg",
     "model_args",
+    envvar="FGVR_RUN_MODEL_ARG",
     multiple=True,
     callback=_model_args,
     metavar="KEY=VALUE",
@@ -96,6 +109,7 @@ def _model_args(ctx: click.Context, param: click.Parameter, given: tuple[str, ..
 @click.option(
     "--data-root",
     "data_roots",
+    envvar="FGVR_RUN_DATA_ROOT",
     multiple=True,
     type=click.Path(path_type=Path),
     help="Folder to look for datasets in; several times.  [default: FGVR_DATA]",

@@ -77,6 +77,12 @@ def _show_positions(found: list[Rescored]) -> None:
     print_table(["model", "dataset", "letter", "truth there", "accuracy there", "given"], rows)
 
 
+def _figures(name: str, *values: float | None) -> list[str]:
+    """Return figures as they are read: shares in percent, counts and lengths as they are."""
+    share = host().metrics[name].share
+    return [percent(value) if share or value is None else f"{value:,.1f}" for value in values]
+
+
 def _raise_for(failed: dict[Path, FgvrError], differing: list[Rescored], total: int) -> None:
     """Name every run that could not be scored or whose figures are others now.
 
@@ -100,7 +106,7 @@ def _show(found: list[Rescored], rules: bool) -> None:
     print_table(
         ["model", "dataset", "protocol", "task", "metric", "stored", "now"],
         [
-            (each.model, each.dataset, each.protocol, each.task, name, percent(each.stored.get(name)), percent(value))
+            (each.model, each.dataset, each.protocol, each.task, name, *_figures(name, each.stored.get(name), value))
             for each in found
             for name, value in each.metrics.items()
         ],

@@ -134,6 +134,12 @@ def _check_unique(file: Path, entries: list[tuple[Question, Response]]) -> None:
 def _labels(plugin: DatasetPlugin, split: str, entries: list[tuple[Question, Response]]) -> tuple[str, ...]:
     """Return all labels: those that the card knows, else those that the answers name."""
     known = tuple(plugin.class_counts(split))
+    strange = {question.example.label for question, _ in entries} - set(known)
+    if known and strange:
+        raise DataInvalid(
+            f"these are no answers about {plugin.card.name}: it has no class {min(strange)!r}.",
+            hint="Name the dataset that was asked about with --dataset.",
+        )
     return known or tuple(sorted({choice for question, _ in entries for choice in question.choices}))
 
 

@@ -57,6 +57,8 @@ class RunSettings:
     results_dir: Path = Path("results")
 
     def __post_init__(self) -> None:
+        if type(self.seed) is not int:
+            raise UsageError(f"seed {self.seed!r} is not a whole number.")
         for name, least in (("limit", 1), ("batch_size", 1), ("max_new_tokens", 1), ("workers", 0), ("processes", 1)):
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < least):

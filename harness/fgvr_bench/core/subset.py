@@ -60,7 +60,13 @@ def read_subset(spec: str, dataset: Dataset, split: str) -> Subset:
     name = dataset.card.name
     path = Path(spec).expanduser()
     if path.is_file():
-        return _resolve(path.stem, _lists(path, path.stem)[path.stem], dataset, split)
+        lists = _lists(path, path.stem)
+        if path.stem not in lists:
+            raise UsageError(
+                f"{path} holds the lists {', '.join(sorted(lists))}; a run asks about one.",
+                hint=f"Import them: fgvr-bench datasets subset {name} {path}; then name one with --subset.",
+            )
+        return _resolve(path.stem, lists[path.stem], dataset, split)
     stored = _stored(name)
     if spec in stored:
         return _resolve(spec, _lists(stored[spec], spec)[spec], dataset, split)
