@@ -166,7 +166,12 @@ def test_a_mistyped_protocol_is_one_error_of_usage(tmp_path: Path) -> None:
 
 
 def answers(*images: str) -> bytes:
-    row = {"predicted_raw": "A", "predicted": "American_Crow", "correct": "American_Crow", "options": ["American_Crow", "Rook"]}
+    row = {
+        "predicted_raw": "A",
+        "predicted": "American_Crow",
+        "correct": "American_Crow",
+        "options": ["American_Crow", "Rook"],
+    }
     return "".join(json.dumps({"image": image, **row}) + "\n" for image in images).encode()
 
 
