@@ -69,6 +69,18 @@ class FileImage:
             return file.read()
 
 
+@dataclass(frozen=True, slots=True)
+class NoImage:
+    """Stands for the picture in a prompt of words alone.
+
+    A model that can be asked without a picture looks for it (``isinstance(prompt.image, NoImage)``) and shows
+    none; every other is shown what this reads: a grey square.
+    """
+
+    def read(self) -> bytes:
+        return b"P6 224 224 255\n" + b"\x80" * (224 * 224 * 3)
+
+
 def make_example_id(dataset: str, split: str, key: str) -> str:
     """Return ``dataset/split/key`` in Unicode normal form C.
 
