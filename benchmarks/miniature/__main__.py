@@ -1,0 +1,29 @@
+"""The paper in miniature, step by step: ``python -m benchmarks.miniature STEP``.
+
+python -m benchmarks.miniature base --out FOLDER --device cuda       the model that sees and knows (minutes)
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from benchmarks.miniature import base
+
+
+def main() -> int:
+    """Run a step."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.miniature", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    steps = parser.add_subparsers(required=True)
+    step = steps.add_parser("base", help="train the base model, measure it, write its checkpoint")
+    base.arguments(step)
+    step.set_defaults(run=base.run)
+    settings = parser.parse_args()
+    status: int = settings.run(settings)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

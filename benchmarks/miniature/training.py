@@ -1,0 +1,173 @@
+"""Training of the base model: first its encoder on attributes, then the whole model on lessons."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from benchmarks.miniature.batches import IGNORED, Batch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from fgvr_datasets._moth_species import VALUES, Attributes
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long and how fast a part of the training goes."""
+
+    steps: int
+    batch: int
+    rate: float
+    """Highest learning rate."""
+    warmup: float = 0.05
+    """Share of the steps in which the rate rises; then it falls to nothing along a cosine."""
+    decay: float = 0.05
+    """Weight decay of the matrices."""
+
+
+class Pictures:
+    """Pictures on the device, as the processor would hand them over; mirrored at random in training."""
+
+    def __init__(self, pixels: np.ndarray[Any, Any], device: str) -> None:
+        self._pixels = torch.from_numpy(pixels).to(device)
+        self.device = device
+
+    def take(self, places: torch.Tensor, mirrored: torch.Tensor | None = None) -> torch.Tensor:
+        """Return pictures by index: float, shape (n, 3, 96, 96), from -1 to 1; rows of `mirrored` turned round."""
+        chosen = self._pixels[places.to(self.device)].permute(0, 3, 1, 2).float() / 127.5 - 1
+        if mirrored is None:
+            return chosen
+        return torch.where(mirrored.to(self.device)[:, None, None, None], chosen.flip(-1), chosen)
+
+
+class AttributeHeads(nn.Module):
+    """Reads each attribute off the encoder's patches: a question of its own for each, and a linear layer."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.queries = nn.Parameter(torch.randn(len(VALUES), hidden) * hidden**-0.5)
+        self.attention = nn.MultiheadAttention(hidden, 4, batch_first=True)
+        self.outputs = nn.ModuleList([nn.Linear(hidden, len(values)) for values in VALUES.values()])
+
+    def forward(self, patches: torch.Tensor) -> list[torch.Tensor]:
+        """Return logits of each attribute's values; `patches` has shape (n, 64, hidden)."""
+        queries = self.queries.expand(len(patches), -1, -1)
+        read = self.attention(queries, patches, patches, need_weights=False)[0]
+        return [output(read[:, place]) for place, output in enumerate(self.outputs)]
+
+
+def targets(attributes: Sequence[Attributes]) -> torch.Tensor:
+    """Return the index of each attribute's value, shape (moths, 9)."""
+    rows = [[VALUES[name].index(value) for name, value in moth.as_mapping().items()] for moth in attributes]
+    return torch.tensor(rows)
+
+
+def see(
+    model: Any, pictures: Pictures, attributes: Sequence[Attributes], pace: Pace, seed: int, report: Report
+) -> None:
+    """Teach the vision encoder the attributes of anonymous moths, through heads that are thrown away."""
+    encoder = model.model.vision_model
+    chance = torch.Generator().manual_seed(seed)
+    heads = AttributeHeads(encoder.config.hidden_size).to(pictures.device)
+    wanted = targets(attributes).to(pictures.device)
+    parts = nn.ModuleList([encoder, heads])
+    step = _stepper(parts, pace)
+    parts.train()
+    for number in range(pace.steps):
+        places = torch.randint(len(attributes), (pace.batch,), generator=chance)
+        pixels = pictures.take(places, torch.rand(pace.batch, generator=chance) < 0.5)
+        logits = heads(encoder(pixel_values=pixels).last_hidden_state)
+        truth = wanted[places.to(pictures.device)]
+        losses = [cross_entropy(found, truth[:, place]) for place, found in enumerate(logits)]
+        loss = torch.stack(losses).mean()
+        step(loss)
+        report(number, pace.steps, lambda losses=losses: _named(losses))
+
+
+def learn(model: Any, pictures: Pictures, batches: Iterable[Batch], pace: Pace, seed: int, report: Report) -> None:
+    """Teach the whole model lessons: the loss is that of the answers' tokens."""
+    chance = torch.Generator().manual_seed(seed)
+    step = _stepper(model, pace)
+    model.train()
+    for number, batch in enumerate(batches):
+        pixels = pictures.take(torch.from_numpy(batch.moths), torch.rand(len(batch.moths), generator=chance) < 0.5)
+        tokens = torch.from_numpy(batch.tokens).to(pictures.device, non_blocking=True)
+        labels = torch.from_numpy(batch.labels).to(pictures.device, non_blocking=True)
+        loss = answer_loss(model, tokens, labels, pixels)
+        step(loss)
+        report(number, pace.steps, lambda loss=loss: f"loss {loss.item():.4f}")
+
+
+def answer_loss(model: Any, tokens: torch.Tensor, labels: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+    """Return the mean loss of the answers' tokens.
+
+    Rows are padded on the right and attention looks to the left only, so no mask is needed.  Logits are computed
+    only where there is an answer.
+
+    Args:
+        model: an Idefics2ForConditionalGeneration.
+        tokens: shape (rows, length), those with a picture first.
+        labels: the same shape, `IGNORED` but for answers.
+        pixels: shape (rows with a picture, 3, 96, 96).
+    """
+    hidden = model.model(
+        input_ids=tokens, pixel_values=pixels[:, None] if len(pixels) else None, use_cache=False
+    ).last_hidden_state
+    wanted = labels[:, 1:]
+    told = wanted != IGNORED
+    logits = model.lm_head(hidden[:, :-1][told])
+    return cross_entropy(logits.float(), wanted[told])
+
+
+class Report:
+    """Prints a line now and then."""
+
+    def __init__(self, name: str, lines: int = 12) -> None:
+        self.name, self._lines, self._start = name, lines, time.time()
+        self.log: list[str] = []
+
+    def __call__(self, number: int, steps: int, figures: Callable[[], str]) -> None:
+        """Tell of step `number`; `figures` is called only where a line is due."""
+        if (number + 1) % max(1, steps // self._lines) and number + 1 != steps:
+            return
+        line = f"{self.name} {number + 1}/{steps}: {figures()}, {time.time() - self._start:.0f} s"
+        self.log.append(line)
+        print(line, flush=True)
+
+
+def _stepper(parts: nn.Module, pace: Pace) -> Callable[[torch.Tensor], None]:
+    """Return a function that takes an optimiser step for a loss."""
+    given = [parameter for parameter in parts.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in given if p.ndim >= 2], "weight_decay": pace.decay},
+        {"params": [p for p in given if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    fused = given[0].is_cuda
+    optimizer = torch.optim.AdamW(groups, lr=pace.rate, betas=(0.9, 0.98), fused=fused)
+    warm = max(1, int(pace.warmup * pace.steps))
+
+    def rate(number: int) -> float:
+        if number < warm:
+            return (number + 1) / warm
+        return 0.5 + 0.5 * math.cos(math.pi * (number - warm) / max(1, pace.steps - warm))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+
+    def step(loss: torch.Tensor) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(given, 1.0)
+        optimizer.step()
+        schedule.step()
+
+    return step
+
+
+def _named(losses: Sequence[torch.Tensor]) -> str:
+    return ", ".join(f"{name} {loss.item():.2f}" for name, loss in zip(VALUES, losses, strict=True))
