@@ -34,7 +34,7 @@ CHUNK = 4096
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What each term counts; a term of weight 0 is not computed at all (ablations)."""
+    """What each term counts; a term of weight 0 is left out (ablations)."""
 
     generation: float = 1.0
     """Next-token loss."""

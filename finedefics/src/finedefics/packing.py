@@ -1,0 +1,173 @@
+"""Many sequences in one row: what is packed, and attention that keeps them apart.
+
+Blocks of padded sequences are cut to their kept tokens and laid end to end, so that the decoder runs once over one
+long row: every matrix product is as large as the step allows.  On a GPU in half precision attention runs on torch's
+own variable-length flash kernel, which takes the sequences' ends; elsewhere a dense mask says the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+ATTENTION = "finedefics_packed"
+"""Name of the variable-length attention among transformers' attention functions."""
+
+FAINT = -1e30
+"""Swamps any score, as the smallest number of the precision does, but is far above it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Sequences of one kind, padded to one length."""
+
+    embedded: Tensor
+    """Shape (n, L, H)."""
+    kept: Tensor
+    """Shape (n, L), bool: tokens that are packed."""
+    positions: Tensor
+    """Shape (n, L), integers."""
+    unseen: Tensor | None = None
+    """Shape (n, L), bool: tokens that no other may attend to, and that themselves attend to their whole sequence alike
+    (left padding under eager attention); None where there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """One row of T tokens, and how to find them in it."""
+
+    embedded: Tensor
+    """Shape (1, T, H)."""
+    positions: Tensor
+    """Shape (1, T)."""
+    sequence: Tensor
+    """Shape (T,): number of the sequence that each token belongs to."""
+    ends: Tensor
+    """Shape (sequences + 1,), int32: where sequences begin and end."""
+    longest: int
+    """No sequence is longer."""
+    places: tuple[Tensor, ...]
+    """For each block, shape (n, L): where each kept token lies in the row."""
+    unseen: Tensor | None
+    """Shape (T,), as in `Block`."""
+
+    def mask(self) -> Tensor:
+        """Return what is added to attention scores, (1, 1, T, T): 0, the smallest number, or `FAINT`."""
+        same = self.sequence[:, None] == self.sequence[None, :]
+        behind = torch.ones_like(same).tril()
+        lowest = torch.finfo(self.embedded.dtype).min
+        if self.unseen is None:
+            seen, faint = same & behind, torch.zeros_like(same)
+        else:
+            seen = same & behind & ~self.unseen[None, :] & ~self.unseen[:, None]
+            faint = same & self.unseen[:, None]
+        added = torch.full(same.shape, lowest, dtype=self.embedded.dtype, device=same.device)
+        return added.masked_fill(faint, FAINT).masked_fill(seen, 0.0)[None, None]
+
+
+def pack(blocks: Sequence[Block]) -> Packed:
+    """Lay the kept tokens of all blocks end to end, sequence by sequence."""
+    width = blocks[0].embedded.shape[-1]
+    kept = torch.cat([block.kept.flatten() for block in blocks])
+    index = kept.nonzero()[:, 0]
+    counts = torch.cat([block.kept.sum(dim=1) for block in blocks])
+    ends = torch.nn.functional.pad(counts.cumsum(0), (1, 0)).to(torch.int32)
+    numbers = torch.arange(len(counts), device=index.device)
+    places = torch.split(kept.cumsum(0) - 1, [block.kept.numel() for block in blocks])
+    unseen = None
+    if any(block.unseen is not None for block in blocks):
+        all_unseen = [torch.zeros_like(block.kept) if block.unseen is None else block.unseen for block in blocks]
+        unseen = torch.cat([each.flatten() for each in all_unseen])[index]
+    return Packed(
+        embedded=torch.cat([block.embedded.reshape(-1, width) for block in blocks])[index][None],
+        positions=torch.cat([block.positions.flatten() for block in blocks])[index][None],
+        sequence=numbers.repeat_interleave(counts, output_size=len(index)),
+        ends=ends,
+        longest=max(block.kept.shape[1] for block in blocks),
+        places=tuple(place.view(block.kept.shape) for place, block in zip(places, blocks, strict=True)),
+        unseen=unseen,
+    )
+
+
+def decode(decoder: Any, packed: Packed, *, dense: bool | None = None) -> Tensor:
+    """Run a decoder once over the packed row.
+
+    Args:
+        decoder: transformers' language model without head.
+        packed: the row.
+        dense: whether attention takes a mask of T × T instead of the sequences' ends; by default on processors, in
+            more than 16 bits, and where tokens are unseen.
+
+    Returns:
+        States after the last norm, shape (T, H).
+    """
+    if dense is None:
+        half = packed.embedded.dtype in {torch.bfloat16, torch.float16}
+        dense = packed.unseen is not None or not (packed.embedded.is_cuda and half)
+    given: dict[str, Any] = {"inputs_embeds": packed.embedded, "position_ids": packed.positions, "use_cache": False}
+    if dense:
+        states: Tensor = decoder(attention_mask=packed.mask(), **given).last_hidden_state
+        return states[0]
+    with attending(decoder):
+        states = decoder(
+            attention_mask=None,
+            cu_seq_lens_q=packed.ends,
+            cu_seq_lens_k=packed.ends,
+            max_length_q=packed.longest,
+            max_length_k=packed.longest,
+            **given,
+        ).last_hidden_state
+    return states[0]
+
+
+@contextlib.contextmanager
+def attending(decoder: Any) -> Iterator[None]:
+    """Let a decoder's layers attend by `packed_attention` while the block lasts."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(ATTENTION, packed_attention)
+    before = decoder.config._attn_implementation
+    decoder.config._attn_implementation = ATTENTION
+    try:
+        yield
+    finally:
+        decoder.config._attn_implementation = before
+
+
+def packed_attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Causal attention within each packed sequence; an attention function of transformers.
+
+    Args:
+        module: the layer.
+        query: shape (1, heads, T, size).
+        key: shape (1, key heads, T, size).
+        value: like `key`.
+        attention_mask: none is taken.
+        scaling: factor of the scores.
+        dropout: share of weights dropped.
+        kwargs: ``cu_seq_lens_q`` (sequences + 1,), int32, and ``max_length_q``.
+
+    Returns:
+        Shape (1, T, heads, size), and no weights.
+    """
+    ends, longest = kwargs["cu_seq_lens_q"], kwargs["max_length_q"]
+    flat = [states[0].transpose(0, 1) for states in (query, key, value)]
+    # torch's operator below its public function for variable lengths, whose arguments changed from version to version.
+    attended = torch.ops.aten._flash_attention_forward(
+        *flat, ends, ends, longest, longest, dropout, True, False, scale=scaling
+    )[0]
+    return attended[None], None

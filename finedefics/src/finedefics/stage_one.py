@@ -1,0 +1,316 @@
+"""The step of stage I: from a batch to its losses, straightforwardly or in one packed pass.
+
+What a step reads off the decoder, f being its states after the last norm and e the embedding of the end-of-text token:
+
+* each image: f([V; e]) at the last position, V the connector's output; no beginning-of-text token, no prompt;
+* each description and each name: f(text) at its end-of-text token;
+* each question: the states before the tokens that are learnt.
+
+The straightforward step runs the decoder once for each of these groups.  The packed one runs it once for all; its
+losses and gradients are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fgvr_bench.errors import DataInvalid
+from finedefics.families import Family, family_of
+from finedefics.gathering import processes
+from finedefics.objective import (
+    Embeddings,
+    Losses,
+    Reading,
+    Temperatures,
+    Weights,
+    contrastive_terms,
+    generation_loss,
+    weighed,
+)
+from finedefics.packing import Block, decode, pack
+
+Batch = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """One group of texts, and where each ends."""
+
+    ids: Tensor
+    """Shape (n, L)."""
+    mask: Tensor | None
+    """Shape (n, L); None where padding is attended to (``released``)."""
+    rows: Tensor
+    """Shape (m,): row that each embedding is read from."""
+    columns: Tensor
+    """Shape (m,): place of its end-of-text token."""
+
+
+def stage_one_losses(
+    model: nn.Module | Family,
+    batch: Batch,
+    *,
+    temperatures: Temperatures,
+    reading: Reading = "paper",
+    weights: Weights | None = None,
+    packed: bool = True,
+    gather: bool | None = None,
+) -> Losses:
+    """Return the losses of a batch; both stages', since a batch without texts has the generation loss only.
+
+    Args:
+        model: a model of a known family, adapters and wrappers included, or what `family_of` said of it.
+        batch: as `finedefics.collation.Collator` makes it, of the same reading, on the model's device.
+        temperatures: brought into their bounds before they are used.
+        reading: see `finedefics.objective`.
+        weights: what each term counts; of weight 0: left out; no text is read where only the generation loss counts.
+        packed: one pass over all texts; else one pass a group.
+        gather: whether positives and negatives of all processes are contrasted; by default under ``paper`` wherever
+            several train.
+
+    Raises:
+        DataInvalid: a text without end-of-text (``released``: as the published code would fail).
+    """
+    family = model if isinstance(model, Family) else family_of(model)
+    weights = Weights() if weights is None else weights
+    gather = (reading == "paper" and processes() > 1) if gather is None else gather
+    features = family.image_features(batch)
+    groups = _groups(batch, reading, weights, family.end_of_text)
+    rows, columns = _learnt(batch, reading)
+    if packed:
+        hidden, embeddings = _packed_pass(family, batch, features, groups, (rows, columns), reading)
+    else:
+        hidden, embeddings = _separate_passes(family, batch, features, groups, (rows, columns), reading)
+    generation = None
+    if weights.generation:
+        targets = batch["labels"][rows, columns + 1]
+        generation = generation_loss(hidden, targets, family.head, gather=gather)
+    if not groups:
+        return weighed(generation, {}, weights)
+    temperatures.clamp_()
+    terms = contrastive_terms(_embeddings(batch, embeddings, reading), temperatures, reading, gather=gather)
+    return weighed(generation, terms, weights)
+
+
+class StageOne(nn.Module):
+    """Model and temperatures as one module, for trainers and data-parallel wrappers: everything trainable is inside.
+
+    Called with a batch, it returns `Losses`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        temperatures: Temperatures | None = None,
+        *,
+        reading: Reading = "paper",
+        weights: Weights | None = None,
+        packed: bool = True,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.temperatures = Temperatures() if temperatures is None else temperatures
+        self.reading: Reading = reading
+        self.weights = Weights() if weights is None else weights
+        self.packed = packed
+
+    def forward(self, batch: Batch) -> Losses:
+        """Return the losses of a batch (see `stage_one_losses`)."""
+        return stage_one_losses(
+            self.model,
+            batch,
+            temperatures=self.temperatures,
+            reading=self.reading,
+            weights=self.weights,
+            packed=self.packed,
+        )
+
+
+def end_positions(ids: Tensor, end_of_text: int, reading: Reading = "paper") -> tuple[Tensor, Tensor]:
+    """Return rows and columns of the states that are the texts' embeddings.
+
+    ``paper``: the last end-of-text of each row.  ``released``: as the published code finds them, which looks for
+    end-of-text over the whole batch and pairs what it finds with the rows; one row with two and another with none
+    give columns in the wrong rows, one in all serves every row, and one row may have several.
+
+    Args:
+        ids: shape (n, L).
+        end_of_text: the token's id.
+        reading: see `finedefics.objective`.
+
+    Raises:
+        DataInvalid: ``paper``: a row has none; ``released``: their number can be paired with no rows.
+    """
+    found = ids == end_of_text
+    if reading == "paper":
+        lacking = (~found.any(dim=1)).nonzero()[:, 0].tolist()
+        if lacking:
+            raise DataInvalid(f"texts {lacking} of the batch do not end with end-of-text (token {end_of_text}).")
+        numbers = torch.arange(ids.shape[1], device=ids.device)
+        rows = torch.arange(ids.shape[0], device=ids.device)
+        return rows, torch.where(found, numbers, -1).amax(dim=1)
+    columns = found.nonzero()[:, 1]
+    rows = torch.arange(ids.shape[0], device=ids.device)
+    if len(columns) != len(rows) and 1 not in (len(columns), len(rows)):
+        raise DataInvalid(
+            f"{len(columns)} end-of-text tokens in {len(rows)} texts; the published code needs one in each."
+        )
+    many = max(len(rows), len(columns))
+    return rows.expand(many), columns.expand(many)
+
+
+def _groups(batch: Batch, reading: Reading, weights: Weights, end_of_text: int) -> dict[str, Texts]:
+    """Return the groups of texts that the wanted terms need; none where descriptions or categories are missing."""
+    if batch.get("att_tokens") is None or batch.get("cat_tokens") is None or not weights.contrastive:
+        return {}
+    groups = {}
+    for name in ("att", "cat", "neg_att", "neg_cat"):
+        ids = batch.get(f"{name}_tokens")
+        if ids is None:
+            continue
+        rows, columns = end_positions(ids, end_of_text, reading)
+        groups[name] = Texts(ids, batch[f"{name}_mask"] if reading == "paper" else None, rows, columns)
+    return groups
+
+
+def _learnt(batch: Batch, reading: Reading) -> tuple[Tensor, Tensor]:
+    """Return rows and columns of the states that predict what is learnt."""
+    learnt = batch["attention_mask"] == 1 if reading == "released" else batch["labels"] != -100
+    wanted = learnt[:, 1:]
+    rows, columns = wanted.nonzero(as_tuple=True)
+    return rows, columns
+
+
+def _embeddings(batch: Batch, found: Mapping[str, Tensor], reading: Reading) -> Embeddings:
+    """Name the embeddings, with what the batch says of their categories."""
+    states = Embeddings(
+        image=found["image"],
+        attribute=found["att"],
+        category=found["cat"],
+        neg_attribute=found.get("neg_att"),
+        neg_category=found.get("neg_cat"),
+    )
+    if reading == "released":
+        return states
+    return replace(
+        states,
+        category_ids=batch.get("category_ids"),
+        neg_attribute_ids=batch.get("neg_att_ids"),
+        neg_category_ids=batch.get("neg_cat_ids"),
+        image_rows=batch.get("image_rows"),
+        pairs=batch.get("pairs"),
+    )
+
+
+def _with_end(family: Family, features: Tensor) -> Tensor:
+    """Return [V; e] for each image: (I, N, H) to (I, N + 1, H)."""
+    end = torch.tensor([[family.end_of_text]], device=features.device)
+    embedded: Tensor = family.embed(end)
+    return torch.cat([features.to(embedded.dtype), embedded.expand(features.shape[0], 1, -1)], dim=1)
+
+
+def _left_padded(mask: Tensor) -> bool:
+    return bool((mask[:, 0] == 0).any())
+
+
+def _separate_passes(
+    family: Family,
+    batch: Batch,
+    features: Tensor,
+    groups: Mapping[str, Texts],
+    learnt: tuple[Tensor, Tensor],
+    reading: Reading,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Run the decoder once a group; return the states that predict, and the embeddings by group."""
+
+    def run(embedded: Tensor, mask: Tensor | None) -> Tensor:
+        states: Tensor = family.decoder(inputs_embeds=embedded, attention_mask=mask, use_cache=False).last_hidden_state
+        return states
+
+    asked = family.merged(batch["input_ids"], features)
+    mask = batch["attention_mask"]
+    if reading == "released" and _left_padded(mask):
+        mask = _eager_mask(mask, asked.dtype)
+    hidden = run(asked, mask)[learnt]
+    if not groups:
+        return hidden, {}
+    found = {"image": run(_with_end(family, features), None)[:, -1]}
+    for name, texts in groups.items():
+        found[name] = run(family.embed(texts.ids), texts.mask)[texts.rows, texts.columns]
+    return hidden, found
+
+
+def _eager_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the mask that eager attention adds under left padding: padded tokens see their whole row alike.
+
+    Only the published reading looks at such a token's state: the one before a row's first token predicts it.
+
+    Args:
+        mask: shape (B, T).
+        dtype: of the scores.
+
+    Returns:
+        Shape (B, 1, T, T).
+    """
+    seen = torch.ones(mask.shape[1], mask.shape[1], dtype=torch.bool, device=mask.device).tril() & (mask[:, None] == 1)
+    added = torch.full(seen.shape, torch.finfo(dtype).min, dtype=dtype, device=mask.device)
+    return added.masked_fill(seen, 0.0)[:, None]
+
+
+def _packed_pass(
+    family: Family,
+    batch: Batch,
+    features: Tensor,
+    groups: Mapping[str, Texts],
+    learnt: tuple[Tensor, Tensor],
+    reading: Reading,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Run the decoder once over everything; return the same as `_separate_passes`."""
+    blocks = {"asked": _asked_block(family.merged(batch["input_ids"], features), batch["attention_mask"], reading)}
+    if groups:
+        images = _with_end(family, features)
+        whole = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
+        blocks["image"] = Block(images, whole, _counted(whole))
+        for name, texts in groups.items():
+            blocks[name] = _text_block(family, texts)
+    row = pack(list(blocks.values()))
+    states = decode(family.decoder, row)
+    places = dict(zip(blocks, row.places, strict=True))
+    found = {name: states[places[name][texts.rows, texts.columns]] for name, texts in groups.items()}
+    if groups:
+        found["image"] = states[places["image"][:, -1]]
+    return states[places["asked"][learnt]], found
+
+
+def _counted(mask: Tensor) -> Tensor:
+    """Return positions from 0 along each row, padding apart."""
+    return (mask.long().cumsum(dim=1) - 1).clamp_min(0)
+
+
+def _from_zero(mask: Tensor) -> Tensor:
+    """Return positions from 0 along each row, padding counted."""
+    return torch.arange(mask.shape[1], device=mask.device).expand(mask.shape)
+
+
+def _asked_block(embedded: Tensor, mask: Tensor, reading: Reading) -> Block:
+    kept = mask == 1
+    if reading == "released" and _left_padded(mask):
+        return Block(embedded, torch.ones_like(kept), _from_zero(kept), unseen=~kept)
+    return Block(embedded, kept, _counted(kept))
+
+
+def _text_block(family: Family, texts: Texts) -> Block:
+    """Pack what comes before the end that is read; padding before it too, where nothing masks it."""
+    if texts.mask is not None:
+        kept = texts.mask == 1
+        return Block(family.embed(texts.ids), kept, _counted(kept))
+    numbers = torch.arange(texts.ids.shape[1], device=texts.ids.device)
+    last = torch.zeros(texts.ids.shape[0], dtype=torch.long, device=texts.ids.device)
+    last = last.scatter_reduce(0, texts.rows, texts.columns, "amax")
+    kept = numbers[None, :] <= last[:, None]
+    return Block(family.embed(texts.ids), kept, _from_zero(kept))
