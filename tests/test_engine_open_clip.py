@@ -151,3 +151,14 @@ def test_damaged_weights_are_an_error_not_a_traceback(folder: Path, tmp_path: Pa
 def test_unknown_devices_and_precisions_are_refused(folder: Path, device: str, dtype: str) -> None:
     with pytest.raises(UsageError, match=device if device != "cpu" else dtype):
         load_open_clip(str(folder), device, dtype)
+
+
+def test_pixels_sent_as_bytes_become_the_very_numbers_of_open_clips_transform(folder: Path) -> None:
+    import torch
+
+    clip = load_open_clip(str(folder), "cpu")
+    assert clip.normalise is not None
+    for image in pictures(3):
+        sent = clip.read(image)
+        assert sent.dtype == torch.uint8
+        assert torch.equal(clip._pixels(sent[None])[0], clip.preprocess(image))

@@ -245,7 +245,7 @@ def _summary(made: OptionSet) -> None:
         named = ", ".join(list(found["unreadable_images"])[:3])
         note(f"{bad} images cannot be read; their questions stay, with options by label alone: {named} ...")
     if fast := found.get("fast_pass"):
-        click.echo(f"fast first pass; {fast['in_doubt']:,} images in doubt were computed again in float32")
+        click.echo(f"fast first pass; {fast['in_doubt']:,} images in doubt were computed again in {fast['against']}")
     if blind := header.get("audit"):
         click.echo(
             f"without an image {blind['strongest']['accuracy']:.1%} can be answered (chance {blind['chance']:.1%})"

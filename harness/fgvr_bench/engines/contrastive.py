@@ -83,10 +83,10 @@ class ContrastivePlugin(ModelPlugin):
 
 
 class ContrastivePreparer(Preparer):
-    """The model's own image transform, in worker processes."""
+    """The model's own image transform, in worker processes; bytes are made numbers on the device."""
 
-    def __init__(self, preprocess: Any) -> None:
-        self._carried = Carried(preprocess)
+    def __init__(self, read: Any) -> None:
+        self._carried = Carried(read)
 
     def item(self, prompt: Prompt, image: Image) -> torch.Tensor:
         """Return the transformed image, shape (3, height, width)."""
@@ -106,7 +106,7 @@ class ContrastiveModel(Model):
     def __init__(self, clip: LoadedClip, template: str, spaces: bool = False) -> None:
         self.clip = clip
         self.batch_size = BATCH_SIZES[device_kind(clip.device)]
-        self.preparer = ContrastivePreparer(clip.preprocess)
+        self.preparer = ContrastivePreparer(clip.read)
         self._template = template
         self._spaces = spaces
         self._rows: dict[str, int] = {}

@@ -19,6 +19,7 @@ from fgvr_bench.engines import torchvision_ops
 from fgvr_bench.engines.checkpoints import file_digest, folder_digest, hub_commit, not_cached
 from fgvr_bench.engines.devices import check_device, resolve_device, resolve_dtype, torch_dtype
 from fgvr_bench.engines.memory import first_line, is_out_of_memory, memory_guard
+from fgvr_bench.engines.split_float import SPLIT_FLOAT, SplitWeights, split_products
 from fgvr_bench.errors import ModelUnavailable, UsageError
 
 if TYPE_CHECKING:
@@ -39,18 +40,26 @@ class LoadedClip:
     """SHA-256 of the weights file, or over a local folder's files."""
     device: str
     dtype: str
+    """Precision of weights and activations; `SPLIT_FLOAT` is float32 with split products."""
     preprocess: Callable[[Image], torch.Tensor]
     """Turns an RGB image into a float32 tensor of shape (3, height, width); fit for worker processes."""
+    read: Callable[[Image], torch.Tensor]
+    """The same but for the last step where that can be left to the device: then a uint8 tensor, a quarter of the
+    bytes, which `encode_images` takes as well."""
+    normalise: tuple[tuple[float, ...], tuple[float, ...]] | None
+    """Mean and standard deviation of each channel, where `read` leaves them to the device."""
     logit_scale: float
     """What the model multiplies similarities by before a softmax."""
     model: Any
     tokenizer: Callable[[list[str]], torch.Tensor]
+    split: SplitWeights | None = None
+    """The weights as split products want them, where `dtype` is `SPLIT_FLOAT`."""
 
     def encode_images(self, images: torch.Tensor) -> torch.Tensor:
         """Return unit-length embeddings of a batch of preprocessed images.
 
         Args:
-            images: shape (n, 3, height, width), on any device.
+            images: shape (n, 3, height, width), on any device: what `preprocess` or `read` gives.
 
         Returns:
             Shape (n, dimensions), on the model's device; float32, or float64 where the model runs in it.
@@ -59,8 +68,11 @@ class LoadedClip:
             OutOfMemory: the batch does not fit.
         """
         with memory_guard():
-            pixels = images.to(self.device, dtype=torch_dtype(self.dtype), non_blocking=True)
-            return self._unit(self.model.encode_image, pixels)
+            pixels = self._pixels(images.to(self.device, non_blocking=True))
+            if self.split is None:
+                return self._unit(self.model.encode_image, pixels.to(torch_dtype(self.dtype)))
+            with split_products(self.split):
+                return self._unit(self.model.encode_image, pixels)
 
     def encode_texts(self, texts: Sequence[str], batch_size: int = 256) -> torch.Tensor:
         """Return unit-length embeddings of texts, encoded `batch_size` at a time.
@@ -81,6 +93,16 @@ class LoadedClip:
                 for start in range(0, len(texts), batch_size)
             ]
             return torch.cat(parts)
+
+    def _pixels(self, images: torch.Tensor) -> torch.Tensor:
+        """Return what `preprocess` gives for what `read` gave: the same operations in float32, on the device."""
+        import torch
+
+        if self.normalise is None or images.dtype != torch.uint8:
+            return images
+        mean, deviation = (torch.tensor(each, device=images.device).view(-1, 1, 1) for each in self.normalise)
+        # Divided by a tensor: by a number, CUDA would multiply with its reciprocal, which differs in the last bit.
+        return (images.float() / torch.full_like(mean, 255.0) - mean) / deviation
 
     def _unit(self, encode: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tensor) -> torch.Tensor:
         import torch
@@ -113,7 +135,8 @@ def load_open_clip(checkpoint: str = DEFAULT_CHECKPOINT, device: str = "auto", d
     Args:
         checkpoint: see the module's docstring.
         device: ``auto``, ``cpu``, ``mps``, ``cuda``, ``cuda:N``.
-        dtype: precision of weights and activations; ``auto`` is float32.
+        dtype: precision of weights and activations; ``auto`` is float32, `SPLIT_FLOAT` float32 with products on
+            half-precision matrix units (CUDA).
 
     Raises:
         UsageError: unknown architecture, weights, device or precision; the message offers the near names.
@@ -122,7 +145,8 @@ def load_open_clip(checkpoint: str = DEFAULT_CHECKPOINT, device: str = "auto", d
     """
     identity = clip_identity(checkpoint)
     resolved = resolve_device(device)
-    precision = resolve_dtype(dtype, resolved, automatic="float32")
+    split = dtype == SPLIT_FLOAT
+    precision = resolve_dtype("float32" if split else dtype, resolved, automatic="float32")
     check_device(resolved)
     torchvision_ops.ensure()
     import open_clip
@@ -142,16 +166,43 @@ def load_open_clip(checkpoint: str = DEFAULT_CHECKPOINT, device: str = "auto", d
                 hint="Fetch the checkpoint again, or give --checkpoint FOLDER.",
             ) from error
         model = model.eval().requires_grad_(False).to(device=resolved, dtype=torch_dtype(precision))
+    read, normalise = _bytes_first(preprocess)
     return LoadedClip(
         checkpoint=checkpoint,
         digest=digest,
         device=resolved,
-        dtype=precision,
+        dtype=SPLIT_FLOAT if split else precision,
         preprocess=preprocess,
+        read=read,
+        normalise=normalise,
         logit_scale=float(model.logit_scale.exp()),
         model=model,
         tokenizer=tokenizer,
+        split=SplitWeights() if split else None,
     )
+
+
+class ToBytes:
+    """Turns an RGB image into a uint8 tensor of shape (3, height, width)."""
+
+    def __call__(self, image: Image) -> torch.Tensor:
+        """Return the pixels, not scaled."""
+        import numpy as np
+        import torch
+
+        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+
+
+def _bytes_first(transform: Any) -> tuple[Any, tuple[tuple[float, ...], tuple[float, ...]] | None]:
+    """Split open_clip's transform: the part for worker processes, and the normalising that a device can do."""
+    from torchvision.transforms import Compose, Normalize
+
+    steps = list(getattr(transform, "transforms", ()))
+    ends_as_usual = len(steps) >= 2 and type(steps[-2]).__name__ in {"MaybeToTensor", "ToTensor"}
+    if not ends_as_usual or not isinstance(steps[-1], Normalize):
+        return transform, None
+    last = steps[-1]
+    return Compose([*steps[:-2], ToBytes()]), (tuple(map(float, last.mean)), tuple(map(float, last.std)))
 
 
 def _locate(checkpoint: str, identity: dict[str, str]) -> tuple[str, str | None, str]:

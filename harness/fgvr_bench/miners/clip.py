@@ -88,6 +88,8 @@ class ClipMiner(OptionMiner):
         self, dataset: Dataset, examples: Sequence[Example], settings: MiningSettings, progress: Callable[[int], None]
     ) -> Generator[Options, None, Mapping[str, Json]]:
         """Yield the options of each example; return counts and, after a fast pass, how it was checked."""
+        from fgvr_bench.engines.devices import resolve_device
+        from fgvr_bench.engines.split_float import SPLIT_FLOAT
         from fgvr_bench.miners.embeddings import image_embeddings
         from fgvr_bench.miners.fast import Rechecked, recheck
         from fgvr_bench.miners.rows import Truths, build_options, similarities, unreadable_found
@@ -97,9 +99,11 @@ class ClipMiner(OptionMiner):
         exact = Encoder(given.checkpoint, settings.device, given.dtype)
         texts = exact.labels(labels, given.templates)
         fast = given.is_fast(settings.device)
+        on_cuda = resolve_device(settings.device).startswith("cuda") and given.dtype == "float32"
         encoder = Encoder(given.checkpoint, settings.device, given.fast_dtype) if fast else exact
         embeddings = image_embeddings(dataset, examples, encoder, settings, progress, given.fail_on_bad_image)
-        checked = recheck(dataset, examples, embeddings, exact, texts, settings) if fast else Rechecked(None, {})
+        finer = [Encoder(given.checkpoint, settings.device, SPLIT_FLOAT), exact] if on_cuda else [exact]
+        checked = recheck(dataset, examples, embeddings, finer, texts, settings) if fast else Rechecked()
         truths, between_labels = Truths(labels), similarities(texts, texts)
         for start, rows in embeddings.chunks():
             stop = start + len(rows)

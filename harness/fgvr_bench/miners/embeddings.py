@@ -132,7 +132,7 @@ def _compute(
     with path.open("r+b" if done else "wb") as file:
         file.truncate(done * dimensions * 4)
         file.seek(done * dimensions * 4)
-        for batch in read_images(examples, todo, size, encoder.loaded.preprocess, settings.workers, on_gpu):
+        for batch in read_images(examples, todo, size, encoder.loaded.read, settings.workers, on_gpu):
             if batch.unreadable:
                 unreadable |= batch.unreadable
                 _note(path, dimensions, unreadable, complete=False)

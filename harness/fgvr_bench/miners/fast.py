@@ -1,15 +1,17 @@
-"""A fast first pass in half precision, then float32 for the images that it leaves in doubt.
+"""A fast first pass in half precision, then finer ones for just the images that it leaves in doubt.
 
 An image is in doubt where two neighbours among the k most similar wrong labels lie within the margin.  The
-margin is four times the largest error of a difference of two similarities over a sample that is recomputed
-exactly; another sample audits it.  Both figures stand in the header.
+margin of a pass is four times the largest error of a difference of two similarities, against the next finer pass,
+over a sample that both compute, plus the margin of that finer pass; another sample audits it.  On a GPU the finer
+passes are float32 with split products, several times faster than float32 and nearly as exact, and then float32
+itself; elsewhere float32 alone.  The figures of each pass stand in the header.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +29,14 @@ if TYPE_CHECKING:
     from fgvr_bench.interfaces import Dataset, MiningSettings
     from fgvr_bench.miners.encoder import Encoder
 
-CALIBRATED = 2000
-AUDITED = 1000
+SAMPLES = ((2000, 1000), (256, 128))
+"""Images that calibrate and that audit the margin of the first pass, and of each later one: a later pass is so near
+to float32, and float32 so slow, that a smaller sample of the same images serves."""
 SAFETY = 4.0
 
 
-class ExactRows:
-    """Exact embeddings of some examples, kept in a file of (position, row) records that grows."""
+class FinerRows:
+    """Embeddings of some examples by a finer pass, kept in a file of (position, row) records that grows."""
 
     def __init__(self, path: Path, dimensions: int) -> None:
         import numpy as np
@@ -70,7 +73,7 @@ class ExactRows:
         """Embed the examples that are not there yet; what is done stays if it is interrupted."""
         import numpy as np
 
-        with lock(self._path.with_suffix(".rows.lock"), "embedding images again in float32"):
+        with lock(self._path.with_suffix(".rows.lock"), f"embedding images again in {encoder.dtype}"):
             self._refresh()
             missing = sorted({index for index in wanted if index not in self})
             if not missing:
@@ -80,7 +83,7 @@ class ExactRows:
             self._records = None
             with self._path.open("ab") as file:
                 file.truncate(file.tell() // self._dtype.itemsize * self._dtype.itemsize)
-                for batch in read_images(examples, missing, size, encoder.loaded.preprocess, settings.workers, on_gpu):
+                for batch in read_images(examples, missing, size, encoder.loaded.read, settings.workers, on_gpu):
                     good = [index for index in batch.indices if index not in batch.unreadable]
                     records = np.empty(len(good), self._dtype)
                     records["index"] = good
@@ -92,24 +95,33 @@ class ExactRows:
 
 
 @dataclass(frozen=True, slots=True)
+class Pass:
+    """A finer pass: its rows, and how far the pass before it is from them."""
+
+    rows: FinerRows
+    error: float
+    """Largest error of a difference of two similarities by the pass before, over both samples."""
+    note: dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
 class Rechecked:
     """The outcome of a recheck."""
 
-    exact: ExactRows | None
-    found: dict[str, Json]
-    """Margin, samples and counts, for the header."""
+    passes: Sequence[FinerRows] = ()
+    found: dict[str, Json] = field(default_factory=dict)
+    """Margins, samples and counts, for the header."""
 
     def replace(self, start: int, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return a chunk of the first pass with the exact rows in their places."""
+        """Return a chunk of the first pass with finer rows in their places, the finest there are."""
         import numpy as np
 
-        if self.exact is None:
-            return rows
-        first, last = self.exact.indices.searchsorted([start, start + len(rows)])
-        there = self.exact.indices[first:last]
         mixed = np.array(rows)
-        if len(there):
-            mixed[there - start] = self.exact.rows(there)
+        for finer in self.passes:
+            first, last = finer.indices.searchsorted([start, start + len(rows)])
+            there = finer.indices[first:last]
+            if len(there):
+                mixed[there - start] = finer.rows(there)
         return mixed
 
 
@@ -117,55 +129,126 @@ def recheck(
     dataset: Dataset,
     examples: Sequence[Example],
     first_pass: Embeddings,
-    exact: Encoder,
+    finer: Sequence[Encoder],
     texts: NDArray[np.float64],
     settings: MiningSettings,
 ) -> Rechecked:
-    """Embed again, exactly, every image whose options the first pass leaves in doubt."""
+    """Embed again every image whose options a pass leaves in doubt, by the next finer one.
+
+    Args:
+        dataset: where the examples are from.
+        examples: those of the first pass.
+        first_pass: embeddings in half precision.
+        finer: encoders in rising precision; the last is the exact one.
+        texts: embeddings of the labels.
+        settings: k, batch size and workers.
+    """
+    truths = Truths(dataset.labels())
+    passes = _calibrate(dataset, examples, first_pass, finer, texts, settings)
+    margin = 0.0
+    margins = [margin := margin + SAFETY * each.error for each in reversed(passes)][::-1]
+    done = Rechecked()
+    for encoder, each, widest in zip(finer, passes, margins, strict=True):
+        doubtful = _in_doubt(done, first_pass, examples, truths, texts, settings.k, widest)
+        each.rows.add(doubtful, examples, encoder, settings)
+        each.note.update(margin=widest, in_doubt=len(doubtful))
+        done = Rechecked([*done.passes, each.rows])
+    different = _audit(done, first_pass, examples, truths, texts, settings.k, margins[0])
+    found: dict[str, Json] = {
+        **passes[0].note,
+        "audit_sets_different": different,
+        "similarities": "of images that were not in doubt: those of the first pass",
+        "finer_passes": [dict(each.note) for each in passes[1:]],
+    }
+    return Rechecked(done.passes, {"fast_pass": found})
+
+
+def _calibrate(
+    dataset: Dataset,
+    examples: Sequence[Example],
+    first_pass: Embeddings,
+    finer: Sequence[Encoder],
+    texts: NDArray[np.float64],
+    settings: MiningSettings,
+) -> list[Pass]:
+    """Measure, on samples, how far each pass is from the next finer one."""
+    passes: list[Pass] = []
+    calibration, audit = _samples(first_pass)
+    for encoder, (most, most_audited) in zip(finer, (*SAMPLES, *SAMPLES[1:] * len(finer)), strict=False):
+        calibration, audit = calibration[:most], audit[:most_audited]
+        rows = FinerRows(store_path(dataset, examples, encoder, settings).with_suffix(".rows"), first_pass.dimensions)
+        rows.add([*calibration, *audit], examples, encoder, settings)
+        before = Rechecked([each.rows for each in passes])
+        error = _largest_error(before, first_pass, rows, calibration, texts)
+        audit_error = _largest_error(before, first_pass, rows, audit, texts)
+        note: dict[str, Json] = {
+            "against": encoder.dtype,
+            "calibrated_on": len(calibration),
+            "largest_error": error,
+            "audited_on": len(audit),
+            "audit_largest_error": audit_error,
+        }
+        # Where the audit finds an error beyond the margin, calibration missed something: then that sets the margin.
+        passes.append(Pass(rows, audit_error if audit_error > SAFETY * error else error, note))
+    return passes
+
+
+def _in_doubt(
+    done: Rechecked,
+    first_pass: Embeddings,
+    examples: Sequence[Example],
+    truths: Truths,
+    texts: NDArray[np.float64],
+    k: int,
+    margin: float,
+) -> list[int]:
+    """Return the positions of the readable images that the last pass of `done` computed and leaves in doubt."""
     import numpy as np
 
-    truths = Truths(dataset.labels())
-    path = store_path(dataset, examples, exact, settings).with_suffix(".rows")
-    rows = ExactRows(path, first_pass.dimensions)
-    calibration, audit = _samples(first_pass)
-    rows.add([*calibration, *audit], examples, exact, settings)
-    error = _largest_error(first_pass, rows, calibration, texts)
-    audit_error = _largest_error(first_pass, rows, audit, texts)
-    margin = SAFETY * error
-    if audit_error > margin:  # the calibration missed something: the audit's error sets the margin
-        margin = SAFETY * audit_error
     doubtful: list[int] = []
-    different = 0
-    audited = set(audit)
     for start, chunk in first_pass.chunks():
-        truth = truths.of(examples, start, start + len(chunk))
-        scores = similarities(chunk, texts)
-        readable = np.array([index not in first_pass.unreadable for index in range(start, start + len(chunk))])
-        sure = gaps(scores, truth, settings.k) > margin  # a NaN of the first pass is not sure
-        doubtful.extend((np.flatnonzero(readable & ~sure) + start).tolist())
-        check = [place for place in np.flatnonzero(readable & sure) if start + int(place) in audited]
-        if check:
-            again = similarities(rows.rows(np.array(check) + start), texts)
-            before = choose(scores[check], truth[check], settings.k).choices
-            different += int((before != choose(again, truth[check], settings.k).choices).any(axis=1).sum())
-    rows.add(doubtful, examples, exact, settings)
-    found: dict[str, Json] = {
-        "margin": margin,
-        "calibrated_on": len(calibration),
-        "largest_error": error,
-        "audited_on": len(audit),
-        "audit_largest_error": audit_error,
-        "audit_sets_different": different,
-        "in_doubt": len(doubtful),
-        "similarities": "of images that were not in doubt: those of the first pass",
-    }
-    return Rechecked(rows, {"fast_pass": found})
+        positions = np.arange(start, start + len(chunk))
+        looked_at = np.array([index not in first_pass.unreadable for index in positions.tolist()])
+        if done.passes:
+            looked_at &= np.isin(positions, done.passes[-1].indices)
+        if looked_at.any():
+            scores = similarities(done.replace(start, chunk)[looked_at], texts)
+            truth = truths.of(examples, start, start + len(chunk))[looked_at]
+            unsure = ~(gaps(scores, truth, k) > margin)  # a NaN of the first pass is not sure
+            doubtful.extend(positions[looked_at][unsure].tolist())
+    return doubtful
+
+
+def _audit(
+    done: Rechecked,
+    first_pass: Embeddings,
+    examples: Sequence[Example],
+    truths: Truths,
+    texts: NDArray[np.float64],
+    k: int,
+    margin: float,
+) -> int:
+    """Count images of the audit sample that the first pass was sure of and that come out otherwise."""
+    import numpy as np
+
+    different = 0
+    audited = np.array(_samples(first_pass)[1], np.int64)
+    for start, chunk in first_pass.chunks():
+        places = audited[(audited >= start) & (audited < start + len(chunk))] - start
+        truth = truths.of(examples, start, start + len(chunk))[places]
+        before, after = similarities(chunk[places], texts), similarities(done.replace(start, chunk)[places], texts)
+        sure = gaps(before, truth, k) > margin
+        chosen = [choose(each[sure], truth[sure], k).choices for each in (before, after)]
+        different += int((chosen[0] != chosen[1]).any(axis=1).sum())
+    return different
 
 
 def _samples(first_pass: Embeddings) -> tuple[list[int], list[int]]:
-    """Return positions for calibration and for the audit, disjoint, the same each time."""
+    """Return positions for calibration and for the audit, disjoint, the same each time, in random order."""
     readable = first_pass.count - len(first_pass.unreadable)
-    wanted = min(CALIBRATED, -(-readable // 5)) + min(AUDITED, readable // 10)
+    calibrated, audited = SAMPLES[0]
+    split = min(calibrated, -(-readable // 5))
+    wanted = split + min(audited, readable // 10)
     drawn: dict[int, None] = {}
     generator = random.Random(0)  # noqa: S311 - no secret
     while len(drawn) < wanted:
@@ -173,20 +256,21 @@ def _samples(first_pass: Embeddings) -> tuple[list[int], list[int]]:
         if index not in first_pass.unreadable:
             drawn[index] = None
     indices = list(drawn)
-    split = min(CALIBRATED, -(-readable // 5))
-    return sorted(indices[:split]), sorted(indices[split:])
+    return indices[:split], indices[split:]
 
 
-def _largest_error(first_pass: Embeddings, exact: ExactRows, sample: list[int], texts: NDArray[np.float64]) -> float:
+def _largest_error(
+    before: Rechecked, first_pass: Embeddings, finer: FinerRows, sample: list[int], texts: NDArray[np.float64]
+) -> float:
     """Return the largest error of a difference of two similarities of one image, over a sample."""
     import numpy as np
 
     largest = 0.0
-    indices = np.array(sample, np.int64)
+    indices = np.array(sorted(sample), np.int64)
     for start, chunk in first_pass.chunks():
         here = indices[(indices >= start) & (indices < start + len(chunk))]
         if len(here):
-            error = (chunk[here - start].astype(np.float64) - exact.rows(here)) @ texts.T
-            spread = np.ptp(error, axis=1)
+            coarse = before.replace(start, chunk)[here - start].astype(np.float64)
+            spread = np.ptp((coarse - finer.rows(here)) @ texts.T, axis=1)
             largest = max(largest, float(spread[np.isfinite(spread)].max(initial=0.0)))
     return largest
