@@ -110,7 +110,7 @@ class Inquiry:
         Args:
             what: what is going on, for the bar.
             watcher: told how it goes.
-            batches: ask the first so many batches only.
+            batches: ask so many of the batches that are open, and no more.
 
         Raises:
             Stopped: at the user's request; everything answered is on disk.
@@ -178,8 +178,7 @@ class Inquiry:
         return BatchPlan(np.arange(len(self._book), dtype=np.int32), batch_size)
 
     def _open(self, plan: BatchPlan, batches: int | None) -> Sequence[list[int]]:
-        most = len(self) if batches is None else min(len(self), batches * plan.batch_size)
-        return plan.open_batches(self._stored.done, most)
+        return plan.open_batches(self._stored.done, len(self))[:batches]
 
     def _check_versions(self) -> None:
         if self._resume_across:

@@ -28,13 +28,18 @@ class Answers(Sequence[Response]):
 
     def __getitem__(self, index: Any) -> Any:
         """Return one response, or those of a slice."""
-        if isinstance(index, slice):
-            return [self[number] for number in range(len(self))[index]]
-        number = range(len(self))[index]
-        start, end = int(self._ends[number]), int(self._ends[number + 1])
+        places = range(len(self))[index]
+        if isinstance(places, int):
+            return self._read(places, places + 1)[0]
+        if places.step == 1:
+            return self._read(places.start, max(places.start, places.stop))
+        return [self[place] for place in places]
+
+    def _read(self, start: int, stop: int) -> list[Response]:
         with open(self._path, "rb") as file:
-            file.seek(start)
-            return from_line(file.read(end - start), ())[1]
+            file.seek(int(self._ends[start]))
+            lines = file.read(int(self._ends[stop] - self._ends[start])).splitlines()
+        return [from_line(line, ())[1] for line in lines]
 
 
 def without_failures(lines: Sequence[bytes], path: Path) -> int:
