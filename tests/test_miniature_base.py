@@ -170,7 +170,7 @@ def test_the_loss_without_a_mask_is_the_stock_loss_with_one(tokenizer: Any, trai
     model, chance = small(tokenizer), torch.Generator().manual_seed(0)
     pixels = torch.rand(3, 3, 96, 96, generator=chance)
     tokens, labels = torch.from_numpy(batch.tokens), torch.from_numpy(batch.labels)
-    ours = training.answer_loss(model, tokens, labels, pixels)
+    ours = training.answer_losses(model, tokens, labels, pixels).mean()
     stock = model(input_ids=tokens, attention_mask=(tokens != 0).long(), pixel_values=pixels[:, None], labels=labels)
     assert ours.item() == pytest.approx(stock.loss.item(), rel=1e-5)
 
@@ -183,8 +183,19 @@ def test_pictures_are_scaled_as_the_processor_scales_them(processor: Any, traini
     ours = training.Pictures(images.draw([moth], 1), "cpu")
     stock = processor.image_processor(Image.fromarray(moth.pixels()), return_tensors="pt")["pixel_values"][0]
     assert (ours.take(torch.tensor([0])) - stock).abs().max() < 0.02
-    mirrored = ours.take(torch.tensor([0, 0]), torch.tensor([False, True]))
-    assert torch.equal(mirrored[1], mirrored[0].flip(-1))
+
+
+def test_a_varied_picture_is_the_same_moth_mirrored_or_moved_a_little(training: ModuleType) -> None:
+    import torch
+
+    ours = training.Pictures(images.draw([anonymous_moths(1)[0].image], 1), "cpu")
+    plain = ours.take(torch.tensor([0]))
+    many = ours.vary(torch.zeros(64, dtype=torch.long), torch.Generator().manual_seed(0))
+    apart = torch.stack([(many - plain).abs().amax((1, 2, 3)), (many - plain.flip(-1)).abs().amax((1, 2, 3))], 1)
+    same, mirrored = (apart < 1e-4).sum(0).tolist()
+    assert 5 < same < 30
+    assert 5 < mirrored < 30
+    assert ((many - plain).abs().mean((1, 2, 3)).minimum((many - plain.flip(-1)).abs().mean((1, 2, 3))) < 0.3).all()
 
 
 def test_lessons_are_learnt_and_the_encoder_sees(tokenizer: Any, training: ModuleType) -> None:
@@ -200,7 +211,7 @@ def test_lessons_are_learnt_and_the_encoder_sees(tokenizer: Any, training: Modul
     course = batches.Lessons(tokenizer, moths.attributes, seed=0, length=20, seeing=8, knowing=8)
     log = training.Report("learn", lines=20)
     training.learn(model, pictures, batches.loader(course, 0), training.Pace(20, 16, 5e-3), 0, log)
-    losses = [float(line.split("loss ")[1].split(",")[0]) for line in log.log]
+    losses = [float(line.split("loss ")[1].split()[0]) for line in log.log]
     assert sum(losses[-3:]) < 0.7 * sum(losses[:3])
     assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
 

@@ -68,7 +68,12 @@ def run(settings: argparse.Namespace) -> int:
     workers = 0 if settings.processes == 1 else settings.processes - 1
     seeing, learning = Report("see"), Report("learn")
     see_pace = Pace(settings.see_steps, settings.batch, settings.see_rate)
-    see(model, pictures, moths.attributes, see_pace, settings.seed, seeing)
+    encoder = settings.cache / f"encoder-{encoder_key(settings)}.pt"
+    if encoder.exists():
+        model.model.vision_model.load_state_dict(torch.load(encoder, weights_only=True))
+    else:
+        see(model, pictures, moths.attributes, see_pace, settings.seed, seeing)
+        torch.save(model.model.vision_model.state_dict(), encoder)
     learn_pace = Pace(settings.learn_steps, settings.batch, settings.learn_rate)
     learn(model, pictures, loader(lessons, workers), learn_pace, settings.seed, learning)
     save(model, processor, settings.out)
@@ -91,6 +96,12 @@ def run(settings: argparse.Namespace) -> int:
     print(table)
     print("\n".join(f"{name}: {value}" for name, value in facts.items()))
     return 0 if all(gate.passed is not False for gate in gates) else 1
+
+
+def encoder_key(settings: argparse.Namespace) -> str:
+    """Name everything that the encoder's weights follow from, so that they are trained once for many trials."""
+    sizes = (settings.moths, settings.batch, settings.see_steps, settings.hidden, settings.layers, settings.seed)
+    return "-".join(map(str, (*sizes, settings.see_rate, settings.device.partition(":")[0])))
 
 
 def known_texts() -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,8 @@ class Batch:
     """The same shape: the answers' tokens, `IGNORED` elsewhere."""
     moths: Any
     """Indices of the pictures, shape (rows with a picture)."""
+    kinds: tuple[str, ...] = ()
+    """The kind of each row's lesson, for the log."""
 
 
 def prompt_text(question: str, picture: bool) -> str:
@@ -67,14 +69,16 @@ class Lessons:
             raise IndexError(number)
         chance = Random(f"{self._seed}/{number}")
         moths, lessons = [], []
-        for make in chance.choices([*SEEING], [*SEEING.values()], k=self._seeing):
+        seen = chance.choices([*SEEING], [*SEEING.values()], k=self._seeing)
+        for make in seen:
             genera = make in OF_GENERA and self._of_genera
             place = chance.choice(self._of_genera) if genera else chance.randrange(len(self._moths))
             moths.append(place)
             lessons.append(make(chance, self._moths[place]))
         told = chance.choices([*KNOWING], [*KNOWING.values()], k=self._knowing)
         lessons += [tell(chance, chance.choice(SPECIES)) for tell in told]
-        return collate(self.tokenizer, lessons, moths)
+        kinds = tuple(make.__name__ for make in (*seen, *told))
+        return replace(collate(self.tokenizer, lessons, moths), kinds=kinds)
 
 
 def collate(tokenizer: Any, lessons: Sequence[Lesson], moths: Sequence[int], multiple: int = 16) -> Batch:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from benchmarks.miniature.batches import IGNORED, Batch
 from torch import nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import affine_grid, cross_entropy, grid_sample
 
 from fgvr_datasets._moth_species import VALUES, Attributes
 
@@ -32,18 +32,33 @@ class Pace:
 
 
 class Pictures:
-    """Pictures on the device, as the processor would hand them over; mirrored at random in training."""
+    """Pictures on the device, as the processor would hand them over."""
 
     def __init__(self, pixels: np.ndarray[Any, Any], device: str) -> None:
         self._pixels = torch.from_numpy(pixels).to(device)
         self.device = device
 
-    def take(self, places: torch.Tensor, mirrored: torch.Tensor | None = None) -> torch.Tensor:
-        """Return pictures by index: float, shape (n, 3, 96, 96), from -1 to 1; rows of `mirrored` turned round."""
-        chosen = self._pixels[places.to(self.device)].permute(0, 3, 1, 2).float() / 127.5 - 1
-        if mirrored is None:
-            return chosen
-        return torch.where(mirrored.to(self.device)[:, None, None, None], chosen.flip(-1), chosen)
+    def take(self, places: torch.Tensor) -> torch.Tensor:
+        """Return pictures by index: float, shape (n, 3, 96, 96), from -1 to 1."""
+        return self._pixels[places.to(self.device)].permute(0, 3, 1, 2).float() / 127.5 - 1
+
+    def vary(self, places: torch.Tensor, chance: torch.Generator) -> torch.Tensor:
+        """Return pictures as `take` does, half of them mirrored and half turned, scaled and moved a little.
+
+        All of it stays within what the dataset itself draws, so that a moth stays what it is.
+        """
+        count = len(places)
+        turn, scale, right, down, mirror, moved = torch.rand(6, count, generator=chance).to(self.device)
+        turn, scale = (turn - 0.5) * 0.3, 1 + (scale - 0.5) * 0.14  # ± 9 degrees, ± 7 %
+        flip = torch.where(mirror < 0.5, -1.0, 1.0)
+        still = moved < 0.5
+        turn, scale = turn.masked_fill(still, 0), scale.masked_fill(still, 1)
+        right, down = ((shift - 0.5).masked_fill(still, 0) * 0.12 for shift in (right, down))  # ± 3 pixels
+        cosine, sine = scale * turn.cos(), scale * turn.sin()
+        rows = [torch.stack([flip * cosine, -sine, right], 1), torch.stack([flip * sine, cosine, down], 1)]
+        chosen = self.take(places)
+        grid = affine_grid(torch.stack(rows, 1), list(chosen.shape), align_corners=False)
+        return grid_sample(chosen, grid, padding_mode="reflection", align_corners=False)
 
 
 class AttributeHeads(nn.Module):
@@ -81,7 +96,7 @@ def see(
     parts.train()
     for number in range(pace.steps):
         places = torch.randint(len(attributes), (pace.batch,), generator=chance)
-        pixels = pictures.take(places, torch.rand(pace.batch, generator=chance) < 0.5)
+        pixels = pictures.vary(places, chance)
         logits = heads(encoder(pixel_values=pixels).last_hidden_state)
         truth = wanted[places.to(pictures.device)]
         losses = [cross_entropy(found, truth[:, place]) for place, found in enumerate(logits)]
@@ -96,16 +111,16 @@ def learn(model: Any, pictures: Pictures, batches: Iterable[Batch], pace: Pace, 
     step = _stepper(model, pace)
     model.train()
     for number, batch in enumerate(batches):
-        pixels = pictures.take(torch.from_numpy(batch.moths), torch.rand(len(batch.moths), generator=chance) < 0.5)
+        pixels = pictures.vary(torch.from_numpy(batch.moths), chance)
         tokens = torch.from_numpy(batch.tokens).to(pictures.device, non_blocking=True)
         labels = torch.from_numpy(batch.labels).to(pictures.device, non_blocking=True)
-        loss = answer_loss(model, tokens, labels, pixels)
-        step(loss)
-        report(number, pace.steps, lambda loss=loss: f"loss {loss.item():.4f}")
+        losses = answer_losses(model, tokens, labels, pixels)
+        step(losses.mean())
+        report(number, pace.steps, lambda losses=losses, batch=batch: _by_kind(losses, batch))
 
 
-def answer_loss(model: Any, tokens: torch.Tensor, labels: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """Return the mean loss of the answers' tokens.
+def answer_losses(model: Any, tokens: torch.Tensor, labels: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+    """Return the loss of each token of the answers, row by row.
 
     Rows are padded on the right and attention looks to the left only, so no mask is needed.  Logits are computed
     only where there is an answer.
@@ -122,7 +137,7 @@ def answer_loss(model: Any, tokens: torch.Tensor, labels: torch.Tensor, pixels: 
     wanted = labels[:, 1:]
     told = wanted != IGNORED
     logits = model.lm_head(hidden[:, :-1][told])
-    return cross_entropy(logits.float(), wanted[told])
+    return cross_entropy(logits.float(), wanted[told], reduction="none")
 
 
 class Report:
@@ -167,6 +182,15 @@ def _stepper(parts: nn.Module, pace: Pace) -> Callable[[torch.Tensor], None]:
         schedule.step()
 
     return step
+
+
+def _by_kind(losses: torch.Tensor, batch: Batch) -> str:
+    """Name the mean loss, and that of each kind of lesson."""
+    told = losses.detach().cpu().numpy()
+    rows = np.nonzero(batch.labels[:, 1:] != IGNORED)[0]
+    kinds = np.asarray(batch.kinds)[rows]
+    parts = [f"{kind} {told[kinds == kind].mean():.3f}" for kind in dict.fromkeys(batch.kinds)]
+    return f"loss {told.mean():.4f} ({', '.join(parts)})"
 
 
 def _named(losses: Sequence[torch.Tensor]) -> str:
