@@ -29,7 +29,8 @@ ALLOWED = {
 ALLOWED |= {room: {*ALLOWED["core"], "core"} for room in ("protocols", "metrics")}
 ALLOWED["engines"] = {*ALLOWED["core"], "core"}
 ALLOWED["miners"] = {*ALLOWED["core"], "core", "engines"}
-ALLOWED["cli"] = {*ALLOWED["core"], "core", "protocols", "metrics", "miners", "engines"}
+ALLOWED["report"] = {*ALLOWED["core"], "core", "metrics"}
+ALLOWED["cli"] = {*ALLOWED["core"], "core", "protocols", "metrics", "miners", "engines", "report"}
 FREE = {"__init__", "__main__"}
 """Modules of the package's top that offer what lies below."""
 

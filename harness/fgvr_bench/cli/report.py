@@ -1,0 +1,74 @@
+"""``fgvr-bench report``: results as pages that open from disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fgvr_bench.cli.output import note, progress
+from fgvr_bench.core.host import host
+from fgvr_bench.core.results import read_runs
+from fgvr_bench.errors import FgvrError
+
+
+@click.command(short_help="Write results as pages with pictures and charts.")
+@click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    "-o",
+    type=click.Path(path_type=Path),
+    default=Path("report"),
+    show_default=True,
+    help="A folder, or one file where the name ends in .html.",
+)
+@click.option("--title", default="Results", show_default=True, help="What stands above the board.")
+@click.option("--pictures/--no-pictures", default=True, show_default=True, help="Show the images of the questions.")
+@click.option(
+    "--picture-size",
+    type=click.IntRange(64, 1024),
+    default=240,
+    show_default=True,
+    help="Longest side of a picture, in pixels.",
+)
+@click.option(
+    "--data-root",
+    "roots",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Folder to look for datasets in; several times.  [default: FGVR_DATA, then fetched data]",
+)
+def report(
+    folders: tuple[Path, ...], out: Path, title: str, pictures: bool, picture_size: int, roots: tuple[Path, ...]
+) -> None:
+    """Write a report of all complete runs below FOLDERS (results): a board, figures of each run, every question.
+
+    It opens from disk, without a server and without a network. Pictures come from the datasets on this machine;
+    a dataset that is not here leaves its questions without.
+
+    \b
+    fgvr-bench report
+    fgvr-bench report results/moth-24 --out moths.html
+    """
+    from fgvr_bench.report.build import ReportSettings, build_report
+
+    found = [read_runs(folder) for folder in folders or (Path("results"),)]
+    notes = [problem for _, problems, _ in found for problem in problems]
+    if unfinished := sum(count for _, _, count in found):
+        notes.append(f"{unfinished} unfinished or partial run{'s' * (unfinished > 1)} left out.")
+    runs = [run for complete, _, _ in found for run in complete]
+    settings = ReportSettings(pictures, picture_size, roots, title)
+    try:
+        built = build_report(host(), runs, out, settings, progress, notes)
+    except FgvrError:
+        for problem in notes:
+            note(problem)
+        raise
+    for problem in built.notes:
+        note(problem)
+    if built.page is not None:
+        size = f"{built.bytes / 1e6:,.1f} MB"
+        note(
+            f"{built.runs} runs, {built.answers:,} answers, {built.pictures:,} pictures, {size}; open it in a browser:"
+        )
+        click.echo(str(built.page))
