@@ -73,19 +73,31 @@ def survey(dataset: Dataset, split: str, progress: Progress = quiet) -> Survey:
         for example in in_order(examples):
             hasher.update(canonical_json([example.example_id, example.label]).encode() + b"\n")
         return Survey(hasher.hexdigest(), len(examples), 0)
-    unreadable, complete = 0, False
-    cache = _HashCache(_cache_path(dataset, split))
+    unreadable = 0
+    for example_id, label, image_hash in image_hashes(dataset, split, progress):
+        hasher.update(canonical_json([example_id, label, image_hash]).encode() + b"\n")
+        unreadable += image_hash.startswith("unreadable")
+    return Survey(hasher.hexdigest(), len(examples), unreadable)
+
+
+def image_hashes(
+    dataset: Dataset, split: str, progress: Progress = quiet, examples: Sequence[Example] | None = None
+) -> Iterator[tuple[str, str, str]]:
+    """Yield id, label and SHA-256 of the encoded image (or ``unreadable: <error>``) of each example, in order.
+
+    ``examples`` takes some of the split's alone, sorted by id.  Image files whose hash is cached are not read.
+    """
+    asked = dataset.examples(split) if examples is None else examples
+    cache, complete = _HashCache(_cache_path(dataset, split)), False
     try:
-        with progress(f"reading {dataset.card.name} {split}", len(examples)) as advance:
-            for chunk, hashes in _hash_all(in_order(examples), cache):
+        with progress(f"reading {dataset.card.name} {split}", len(asked)) as advance:
+            for chunk, hashes in _hash_all(in_order(asked), cache):
                 for (example_id, label), image_hash in zip(chunk, hashes, strict=True):
-                    hasher.update(canonical_json([example_id, label, image_hash]).encode() + b"\n")
-                    unreadable += image_hash.startswith("unreadable")
+                    yield example_id, label, image_hash
                 advance(len(chunk))
-        complete = True
+        complete = examples is None
     finally:
         cache.save(complete)
-    return Survey(hasher.hexdigest(), len(examples), unreadable)
 
 
 def in_order(examples: Sequence[Example]) -> Iterator[Example]:

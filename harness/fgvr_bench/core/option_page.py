@@ -57,7 +57,7 @@ def _card(example: Example, row: Options, dataset: Dataset) -> dict[str, Any]:
     best = max((value for value in similarities if value is not None), default=None)
     return {
         "id": example.example_id,
-        "picture": _picture(example),
+        "picture": picture_uri(example),
         "rank": row.truth_rank,
         "choices": [
             {
@@ -71,7 +71,7 @@ def _card(example: Example, row: Options, dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _picture(example: Example) -> str | None:
+def picture_uri(example: Example) -> str | None:
     """Return a small JPEG as a data URI; None where the image cannot be read."""
     try:
         image = decode_image(example.image.read())
