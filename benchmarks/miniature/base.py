@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--processes", type=int, default=cores, help="draw pictures and make lessons")
     parser.add_argument("--cache", type=Path, default=cache_folder() / "miniature", help="folder for drawn pictures")
     parser.add_argument("--moths", type=int, default=48_000, help="anonymous moths to draw")
-    parser.add_argument("--see-steps", type=int, default=6_000, help="steps of the encoder on attributes")
+    parser.add_argument("--see-steps", type=int, default=8_000, help="steps of the encoder on attributes")
     parser.add_argument("--see-rate", type=float, default=1e-3)
     parser.add_argument("--learn-steps", type=int, default=4_000, help="steps of the whole model on lessons")
     parser.add_argument("--learn-rate", type=float, default=1e-3)
@@ -51,51 +51,60 @@ def run(settings: argparse.Namespace) -> int:
 
     import torch
     from benchmarks.miniature.gates import Asker, gate_table, measure
-    from benchmarks.miniature.training import Pace, Pictures, Report, learn, see
+    from benchmarks.miniature.training import Pictures
 
     torch.set_num_threads(settings.processes if settings.device == "cpu" else 1)
     torch.set_float32_matmul_precision("high")
-    tokenizer = architecture.make_tokenizer(known_texts())
-    processor = architecture.make_processor(tokenizer)
-    config = architecture.make_config(len(tokenizer), settings.hidden, settings.layers)
-    model = architecture.make_model(config, settings.seed).to(settings.device)
-    size = sum(parameter.numel() for parameter in model.parameters())
-    print(f"{size:,} parameters, {len(tokenizer)} tokens, {time.time() - start:.0f} s", flush=True)
-
-    texts = round(settings.batch * settings.text_share)
-    lessons = Lessons(tokenizer, moths.attributes, settings.seed, settings.learn_steps, settings.batch - texts, texts)
-    pictures = Pictures(moths.pixels, settings.device)
-    workers = 0 if settings.processes == 1 else settings.processes - 1
-    seeing, learning = Report("see"), Report("learn")
-    see_pace = Pace(settings.see_steps, settings.batch, settings.see_rate)
-    encoder = settings.cache / f"encoder-{encoder_key(settings)}.pt"
-    if encoder.exists():
-        model.model.vision_model.load_state_dict(torch.load(encoder, weights_only=True))
-    else:
-        see(model, pictures, moths.attributes, see_pace, settings.seed, seeing)
-        torch.save(model.model.vision_model.state_dict(), encoder)
-    learn_pace = Pace(settings.learn_steps, settings.batch, settings.learn_rate)
-    learn(model, pictures, loader(lessons, workers), learn_pace, settings.seed, learning)
-    save(model, processor, settings.out)
+    processor = architecture.make_processor(architecture.make_tokenizer(known_texts()))
+    log = train(settings, moths, processor)
     trained = time.time() - start
-
     model = load(settings.out, settings.device)
-    gates = measure(Asker(model, tokenizer, Pictures(pixels, settings.device)), examples)
-    table = gate_table(gates)
+    gates = measure(Asker(model, processor.tokenizer, Pictures(pixels, settings.device)), examples)
     facts = {
         "command": f"`{shlex.join(['python', '-m', 'benchmarks.miniature', *sys.argv[1:]])}`",
         "seed": str(settings.seed),
         "versions": versions(),
-        "parameters": f"{size:,}",
+        "parameters": f"{sum(parameter.numel() for parameter in model.parameters()):,}",
         "weights": f"bfloat16, {(settings.out / 'model.safetensors').stat().st_size:,} bytes",
         "trained on": f"{settings.moths:,} anonymous moths of moth-24 and its field guide",
         "device": device_name(settings.device),
         "time": f"{trained:.0f} s, pictures included; with the gates {time.time() - start:.0f} s",
     }
-    write_card(settings.out, facts, table, [*seeing.log, *learning.log])
-    print(table)
-    print("\n".join(f"{name}: {value}" for name, value in facts.items()))
+    table = gate_table(gates)
+    write_card(settings.out, facts, table, log)
+    figures = {gate.name: [gate.right, gate.asked] for gate in gates}
+    text = json.dumps({"facts": facts, "gates": figures, "log": log}, indent=2) + "\n"
+    (settings.out / "made.json").write_text(text, encoding="utf-8")
+    print("\n".join([table, *(f"{name}: {value}" for name, value in facts.items())]))
     return 0 if all(gate.passed is not False for gate in gates) else 1
+
+
+def train(settings: argparse.Namespace, moths: images.Moths, processor: Any) -> list[str]:
+    """Train a model and save it; return the log."""
+    import torch
+    from benchmarks.miniature.training import Pace, Pictures, Report, learn, see
+
+    config = architecture.make_config(len(processor.tokenizer), settings.hidden, settings.layers)
+    model = architecture.make_model(config, settings.seed).to(settings.device)
+    texts = round(settings.batch * settings.text_share)
+    course = Lessons(
+        processor.tokenizer, moths.attributes, settings.seed, settings.learn_steps, settings.batch - texts, texts
+    )
+    ahead = iter(loader(course, 0 if settings.processes == 1 else settings.processes - 1))  # workers start meanwhile
+    pictures = Pictures(moths.pixels, settings.device)
+    seeing, learning = Report("see"), Report("learn")
+    kept, encoder = settings.cache / f"encoder-{encoder_key(settings)}.pt", model.model.vision_model
+    if kept.exists():
+        encoder.load_state_dict(torch.load(kept, map_location=settings.device, weights_only=True))
+        seeing.log.append(f"see: as before, {kept.name}")
+    else:
+        pace = Pace(settings.see_steps, settings.batch, settings.see_rate)
+        see(model, pictures, moths.attributes, pace, settings.seed, seeing)
+        torch.save(encoder.state_dict(), kept)
+    pace = Pace(settings.learn_steps, settings.batch, settings.learn_rate)
+    learn(model, pictures, ahead, pace, settings.seed, learning)
+    save(model, processor, settings.out)
+    return [*seeing.log, *learning.log]
 
 
 def encoder_key(settings: argparse.Namespace) -> str:
@@ -149,7 +158,7 @@ def device_name(device: str) -> str:
 
 
 def write_card(folder: Path, facts: dict[str, str], table: str, log: list[str]) -> None:
-    """Write the model card, and the same facts for programs."""
+    """Write the model card."""
     rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
     lines = "\n".join(log)
     card = f"""# moth-idefics2: base
@@ -173,4 +182,3 @@ Another processor, graphics card or version of torch trains another, similar mod
 ```
 """
     (folder / "README.md").write_text(card, encoding="utf-8")
-    (folder / "made.json").write_text(json.dumps({"facts": facts, "log": log}, indent=2) + "\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -12,8 +13,10 @@ import numpy as np
 from benchmarks.miniature.architecture import PIXELS
 from PIL import Image
 
+from fgvr_bench.core.images import decode_image
+from fgvr_bench.types import Example, ImageSource
 from fgvr_datasets._moth_species import Attributes
-from fgvr_datasets.moth_24 import Moth24, MothImage, anonymous_moths
+from fgvr_datasets.moth_24 import Moth24, anonymous_moths
 
 CHUNK = 64
 
@@ -27,7 +30,7 @@ class Moths:
     attributes: list[Attributes]
 
 
-def draw(images: list[MothImage], processes: int) -> np.ndarray[Any, Any]:
+def draw(images: Sequence[ImageSource], processes: int) -> np.ndarray[Any, Any]:
     """Draw pictures and scale them as the processor does; bytes, shape (n, 96, 96, 3)."""
     chunks = [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
     if processes == 1:
@@ -50,7 +53,7 @@ def anonymous(count: int, processes: int, cache: Path | None, start: int = 0) ->
     return Moths(pixels, attributes)
 
 
-def named(split: str, per_species: int | None, processes: int) -> tuple[np.ndarray[Any, Any], list[Any]]:
+def named(split: str, per_species: int | None, processes: int) -> tuple[np.ndarray[Any, Any], list[Example]]:
     """Return pictures and examples of a split, or the first few of each species of it."""
     examples = list(Moth24().examples(split))
     each = len(examples) // 24
@@ -59,6 +62,6 @@ def named(split: str, per_species: int | None, processes: int) -> tuple[np.ndarr
     return draw([example.image for example in examples], processes), examples
 
 
-def _draw(images: list[MothImage]) -> np.ndarray[Any, Any]:
-    small = [Image.fromarray(image.pixels()).resize((PIXELS, PIXELS), Image.Resampling.BILINEAR) for image in images]
+def _draw(images: Sequence[ImageSource]) -> np.ndarray[Any, Any]:
+    small = [decode_image(image.read()).resize((PIXELS, PIXELS), Image.Resampling.BILINEAR) for image in images]
     return np.stack([np.asarray(image) for image in small])

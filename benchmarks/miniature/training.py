@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -91,9 +92,8 @@ def see(
     chance = torch.Generator().manual_seed(seed)
     heads = AttributeHeads(encoder.config.hidden_size).to(pictures.device)
     wanted = targets(attributes).to(pictures.device)
-    parts = nn.ModuleList([encoder, heads])
-    step = _stepper(parts, pace)
-    parts.train()
+    step = _stepper({encoder: 1.0, heads: 1.0}, pace)
+    encoder.train()
     for number in range(pace.steps):
         places = torch.randint(len(attributes), (pace.batch,), generator=chance)
         pixels = pictures.vary(places, chance)
@@ -102,13 +102,17 @@ def see(
         losses = [cross_entropy(found, truth[:, place]) for place, found in enumerate(logits)]
         loss = torch.stack(losses).mean()
         step(loss)
-        report(number, pace.steps, lambda losses=losses: _named(losses))
+        report(number, pace.steps, partial(_named, losses))
 
 
 def learn(model: Any, pictures: Pictures, batches: Iterable[Batch], pace: Pace, seed: int, report: Report) -> None:
-    """Teach the whole model lessons: the loss is that of the answers' tokens."""
+    """Teach the whole model lessons: the loss is that of the answers' tokens.
+
+    The encoder sees already; it learns at a fifth of the others' rate.
+    """
     chance = torch.Generator().manual_seed(seed)
-    step = _stepper(model, pace)
+    inner = model.model
+    step = _stepper({inner.vision_model: 0.2, inner.connector: 1.0, inner.text_model: 1.0, model.lm_head: 1.0}, pace)
     model.train()
     for number, batch in enumerate(batches):
         pixels = pictures.vary(torch.from_numpy(batch.moths), chance)
@@ -116,7 +120,7 @@ def learn(model: Any, pictures: Pictures, batches: Iterable[Batch], pace: Pace, 
         labels = torch.from_numpy(batch.labels).to(pictures.device, non_blocking=True)
         losses = answer_losses(model, tokens, labels, pixels)
         step(losses.mean())
-        report(number, pace.steps, lambda losses=losses, batch=batch: _by_kind(losses, batch))
+        report(number, pace.steps, partial(_by_kind, losses, batch))
 
 
 def answer_losses(model: Any, tokens: torch.Tensor, labels: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
@@ -156,15 +160,17 @@ class Report:
         print(line, flush=True)
 
 
-def _stepper(parts: nn.Module, pace: Pace) -> Callable[[torch.Tensor], None]:
-    """Return a function that takes an optimiser step for a loss."""
-    given = [parameter for parameter in parts.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in given if p.ndim >= 2], "weight_decay": pace.decay},
-        {"params": [p for p in given if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    fused = given[0].is_cuda
-    optimizer = torch.optim.AdamW(groups, lr=pace.rate, betas=(0.9, 0.98), fused=fused)
+def _stepper(parts: Mapping[nn.Module, float], pace: Pace) -> Callable[[torch.Tensor], None]:
+    """Return a function that takes an optimiser step for a loss; each part has its share of the rate."""
+    groups: list[dict[str, Any]] = []
+    for part, share in parts.items():
+        own = [*part.parameters()]
+        for matrices in (True, False):
+            chosen = [parameter for parameter in own if (parameter.ndim >= 2) is matrices]
+            decay = pace.decay if matrices else 0.0
+            groups.append({"params": chosen, "weight_decay": decay, "lr": share * pace.rate})
+    given = [parameter for group in groups for parameter in group["params"]]
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=given[0].is_cuda)
     warm = max(1, int(pace.warmup * pace.steps))
 
     def rate(number: int) -> float:
