@@ -22,6 +22,7 @@ COMMANDS = {
     "score": ("score", "Parse and score stored responses again."),
     "results": ("results", "Import answers that others published."),
     "leaderboard": ("leaderboard", "Build boards from results."),
+    "compare": ("compare", "Hold two runs against one another."),
     "report": ("report", "Write results as pages with pictures and charts."),
     "options": ("options", "Build, check and look at option sets."),
     "datasets": ("datasets", "List, check and download datasets."),

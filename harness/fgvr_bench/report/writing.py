@@ -57,6 +57,7 @@ def environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,
     )
 
 
@@ -143,10 +144,7 @@ class File(Target):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
-        if path.is_dir():
-            raise UsageError(f"{path} is a folder.", hint="Name a file that ends in .html, or a folder that does not.")
-        if path.exists() and MARK not in path.read_bytes()[:4096].decode("utf-8", "replace"):
-            raise FgvrError(f"{path} is no report; it is left as it is.", hint="Name a new file.")
+        check_page(path)
         self._data: dict[str, str] = {}
         self._pictures: dict[str, dict[int, str]] = {}
 
@@ -175,6 +173,24 @@ class File(Target):
 
 MARK = '<meta name="generator" content="fgvr-bench report">'
 """Stands in every page, so that a page is never written over anything else."""
+
+
+def check_page(path: Path) -> None:
+    """Make sure that a page may be written to `path`: nothing is there, or an older page.
+
+    Raises:
+        FgvrError: something else is.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder.", hint="Name a file that ends in .html.")
+    if path.exists() and MARK not in path.read_bytes()[:4096].decode("utf-8", "replace"):
+        raise FgvrError(f"{path} is no page of fgvr-bench; it is left as it is.", hint="Name a new file.")
+
+
+def visible(text: object) -> str:
+    """Return text with a sign in the place of each character that would move a cursor or turn a line round."""
+    kept = {"\n", "\t"}
+    return "".join(char if char.isprintable() or char in kept else f"⟨U+{ord(char):04X}⟩" for char in str(text))
 
 
 def target_for(out: Path) -> Target:
