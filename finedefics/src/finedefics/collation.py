@@ -14,7 +14,8 @@ tokens always.  Texts come with masks and with the ids of their categories.
 * texts not at all unless some row has a category; negatives, where there are descriptions, not unless some row has a
   negative description (``neg_cat_tokens`` is None where there are negative descriptions only);
 * an empty negative (a cell that ends with the separator) as a text of two tokens;
-* images as they are stored: no EXIF rotation, transparency dropped.
+* images as they are stored: no EXIF rotation, transparency dropped;
+* ``pixel_attention_mask`` in 64-bit floating point where rows differ in their number of images, else in integers.
 
 It differs, on purpose, where the published one is not sane:
 
@@ -129,6 +130,8 @@ class Collator:
             "pixel_attention_mask": pictures["pixel_attention_mask"],
             "labels": labels,
         }
+        if len({len(row.image_paths) for row in rows}) > 1:
+            batch["pixel_attention_mask"] = batch["pixel_attention_mask"].double()
         if self.texts:
             batch.update(self._released_texts(rows))
         return batch

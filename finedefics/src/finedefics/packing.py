@@ -56,10 +56,16 @@ class Packed:
     unseen: Tensor | None
     """Shape (T,), as in `Block`."""
 
-    def mask(self) -> Tensor:
-        """Return what is added to attention scores, (1, 1, T, T): 0, the smallest number, or `FAINT`."""
+    def mask(self, window: int | None = None) -> Tensor:
+        """Return what is added to attention scores, (1, 1, T, T): 0, the smallest number, or `FAINT`.
+
+        Args:
+            window: how many tokens back a token sees, itself included; None for all.
+        """
         same = self.sequence[:, None] == self.sequence[None, :]
         behind = torch.ones_like(same).tril()
+        if window is not None:
+            behind = behind.triu(1 - window)
         lowest = torch.finfo(self.embedded.dtype).min
         if self.unseen is None:
             seen, faint = same & behind, torch.zeros_like(same)
@@ -111,7 +117,8 @@ def decode(decoder: Any, packed: Packed, *, dense: bool | None = None) -> Tensor
         dense = packed.unseen is not None or not (packed.embedded.is_cuda and half)
     given: dict[str, Any] = {"inputs_embeds": packed.embedded, "position_ids": packed.positions, "use_cache": False}
     if dense:
-        states: Tensor = decoder(attention_mask=packed.mask(), **given).last_hidden_state
+        mask = packed.mask(getattr(decoder.config, "sliding_window", None))
+        states: Tensor = decoder(attention_mask=mask, **given).last_hidden_state
         return states[0]
     with attending(decoder):
         states = decoder(
@@ -147,6 +154,7 @@ def packed_attention(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
+    sliding_window: int | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Causal attention within each packed sequence; an attention function of transformers.
@@ -159,6 +167,7 @@ def packed_attention(
         attention_mask: none is taken.
         scaling: factor of the scores.
         dropout: share of weights dropped.
+        sliding_window: how many tokens back a token sees, itself included; None for all.
         kwargs: ``cu_seq_lens_q`` (sequences + 1,), int32, and ``max_length_q``.
 
     Returns:
@@ -168,6 +177,16 @@ def packed_attention(
     flat = [states[0].transpose(0, 1) for states in (query, key, value)]
     # torch's operator below its public function for variable lengths, whose arguments changed from version to version.
     attended = torch.ops.aten._flash_attention_forward(
-        *flat, ends, ends, longest, longest, dropout, True, False, scale=scaling
+        *flat,
+        ends,
+        ends,
+        longest,
+        longest,
+        dropout,
+        True,
+        False,
+        scale=scaling,
+        window_size_left=None if sliding_window is None else sliding_window - 1,
+        window_size_right=None if sliding_window is None else 0,
     )[0]
     return attended[None], None
