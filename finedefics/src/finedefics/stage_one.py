@@ -20,10 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from fgvr_bench.errors import DataInvalid
+from finedefics.contrast import Embeddings
 from finedefics.families import Family, family_of
 from finedefics.gathering import processes
 from finedefics.objective import (
-    Embeddings,
     Losses,
     Reading,
     Temperatures,
