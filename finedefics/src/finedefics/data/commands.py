@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from finedefics.data.building import Built
     from finedefics.data.descriptions import Descriptions
     from finedefics.data.outlook import Cost
 
@@ -30,12 +31,10 @@ def pairs(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) ->
 
 
 def selection(command: Command) -> Command:
-    """Add the options that say which images are trained on."""
+    """Add the options that say how many images of which split are trained on."""
     for option in (
         click.option("--seed", type=int, default=0, show_default=True, help="Decides what is drawn by lot."),
         click.option("--shots", type=click.IntRange(min=1), help="Images of each class.  [default: all]"),
-        click.option("--hold-out", help="Classes to leave out: a list as for --classes."),
-        click.option("--classes", help="Only these classes: a file with one a line, or an imported list's name."),
         click.option("--split", default="train", show_default=True, help="Part of the dataset; never test."),
         click.option(
             "--data-root",
@@ -70,6 +69,8 @@ def selection(command: Command) -> Command:
 @click.option("--by-taxonomy", is_flag=True, help="Attributes for each genus (lowest rank) on its own.")
 @click.option("--prompts", type=FOLDER, help="Folder of prompts in place of the default ones.")
 @click.option("--write-prompts", type=FOLDER, help="Copy the default prompts into this folder, to edit, and stop.")
+@click.option("--classes", help="Only these classes: a file with one a line, or an imported list's name.")
+@click.option("--hold-out", help="Classes to leave out: a list as for --classes.")
 @selection
 @click.option("--checkpoint", help="Local folder or hub name, in place of --model's own.")
 @click.option("--revision", help="Commit of the checkpoint.")
@@ -219,3 +220,124 @@ def _show(made: Descriptions) -> None:
     for caution in made.cautions():
         note(f"Caution: {caution}")
     click.echo(f"{made.path}: {len(made.rows):,} images of {made.dataset} {made.header['split']} described")
+
+
+def _by_dataset(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """Read lists of classes: ``FILE`` for every dataset, ``DATASET=FILE`` for one."""
+    found: dict[str, str] = {}
+    for item in given:
+        name, equals, spec = item.rpartition("=")
+        key, value = (name, spec) if equals and name and not Path(item).exists() else ("", item)
+        if key in found:
+            raise click.BadParameter(f"two lists for {key or 'every dataset'}", ctx, param)
+        found[key] = value
+    return found
+
+
+def _names(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Read names, several in one value separated by commas; a name with an argument (``folder:``) is one."""
+    parts = (part for item in given for part in ([item] if ":" in item else item.split(",")))
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+@click.command(name="build-data", short_help="Make the training files of both stages.")
+@click.option("--dataset", "-d", "datasets", multiple=True, required=True, callback=_names, help="Name; several times.")
+@click.option("--descriptions", type=FILE, multiple=True, help="File of describe, one a dataset.")
+@click.option("--out", type=FOLDER, required=True, help="Folder for the files.")
+@click.option(
+    "--options",
+    multiple=True,
+    default=("clip",),
+    show_default=True,
+    help="Who chooses wrong answers: clip, closed, random, taxonomy ..., or files of option sets, one a dataset.",
+)
+@click.option("--negatives-from", multiple=True, help="The same for stage I's negatives.  [default: as --options]")
+@click.option(
+    "--negatives", type=click.IntRange(1, 25), default=3, show_default=True, help="Negatives of an image in stage I."
+)
+@click.option("--classes", multiple=True, callback=_by_dataset, help="Only these classes: FILE, or DATASET=FILE.")
+@click.option("--hold-out", multiple=True, callback=_by_dataset, help="Leave these out, of negatives and choices too.")
+@selection
+@click.option("--only", type=click.Choice(["pretrain", "finetune"]), help="Make one of the two files.")
+@click.option(
+    "--align-answer",
+    type=click.Choice(["name", "description"]),
+    default="name",
+    show_default=True,
+    help="What stage I's question is answered by.",
+)
+@click.option("--names-for-descriptions", "names", is_flag=True, help="Ablation: names in place of descriptions.")
+@click.option("--skip-missing", is_flag=True, help="Leave out images that have no description.")
+@click.option("--prompts", type=FOLDER, help="Folder with wordings of one's own (describe --write-prompts).")
+@click.option("--miner-arg", "miner_args", multiple=True, callback=pairs, metavar="KEY=VALUE", help="For the miner.")
+@click.option("--device", default="auto", show_default=True, help="For mining: cpu, mps, cuda, cuda:1 ...")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Images in a batch.  [default: the miner's choice]")
+@click.option("--workers", type=click.IntRange(min=0), help="Processes that read images.  [default: one a core]")
+def build_data(
+    miner_args: dict[str, str],
+    device: str,
+    batch_size: int | None,
+    workers: int | None,
+    only: str | None,
+    **given: Any,
+) -> None:
+    """Make the training files of both stages from the train splits of datasets.
+
+    pretrain.csv (stage I) has a row an image, with its description and those of similar wrong classes;
+    finetune.csv (stage II) two: an open question, and one with four choices.  Images of test splits are kept out.
+
+    \b
+    fgvr-bench finedefics build-data --dataset moth-24 --descriptions moths.jsonl --out data
+    fgvr-bench finedefics build-data --dataset bird-200 --descriptions birds.jsonl --options closed --shots 8 --out data
+    """
+    from fgvr_bench.cli.output import progress, warn_of_plugins
+    from fgvr_bench.core.host import host
+    from fgvr_bench.interfaces import MiningSettings
+    from finedefics.data.building import build_data as build
+    from finedefics.data.settings import BuildSettings
+
+    warn_of_plugins(host())
+    stages: dict[str | None, tuple[Any, ...]] = {"pretrain": ("align",), "finetune": ("tune",)}
+    mining = MiningSettings(device=device, batch_size=batch_size, workers=workers, args=miner_args)
+    made = build(host(), BuildSettings(mining=mining, stages=stages.get(only, ("align", "tune")), **given), progress)
+    _show_built(made)
+
+
+def _show_built(made: Built) -> None:
+    from fgvr_bench.cli.output import note, print_table
+    from finedefics.data.choices import leaks
+
+    heads = ["dataset", "images", "classes", "of each", "choices", "negatives", "image-blind", "chance"]
+    rows = []
+    for name, one in made.report["datasets"].items():
+        audit = made.audits.get(name)
+        fewest, most = one["images_of_a_class"]
+        rows.append(
+            (
+                name,
+                f"{one['images']:,}",
+                one["classes"],
+                fewest if fewest == most else f"{fewest} to {most}",
+                one["options"]["miner"] if one["options"] else "",
+                one["negatives"]["miner"] if one["negatives"] else "",
+                f"{audit.strongest.class_accuracy:.1%}" if audit else "",
+                f"{audit.chance:.1%}" if audit else "",
+            )
+        )
+    print_table(heads, rows)
+    for name, audit in made.audits.items():
+        if audit is None:
+            note(f"{name}: too few questions to say how much their choices give away.")
+        elif leaks(audit):
+            note(
+                f"Caution, {name}: {audit.strongest.class_accuracy:.1%} of the questions can be answered without the "
+                f"picture (mean over classes; chance {audit.chance:.1%}). A model tuned on them may learn to read the "
+                "choices instead of the picture; choices that give nothing away: --options closed"
+            )
+    for caution in made.cautions:
+        note(f"Caution: {caution}")
+    for name, file in made.report["files"].items():
+        click.echo(f"{made.out / name}: {file['rows']:,} rows")
+    click.echo(
+        f"{made.out / 'examples.html'}: some of them to look at; {made.out / 'report.json'}: where they come from"
+    )
