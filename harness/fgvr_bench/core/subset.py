@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from fgvr_bench.core.annotations import read_lines
 from fgvr_bench.core.files import digest, write_text
 from fgvr_bench.core.listing import example_ids
-from fgvr_bench.core.names import did_you_mean, slug
+from fgvr_bench.core.names import did_you_mean, near, slug
 from fgvr_bench.core.paths import cache_folder
 from fgvr_bench.errors import DataInvalid, UsageError
 from fgvr_bench.types import Example, Json
@@ -140,15 +140,17 @@ def _resolve(name: str, items: Sequence[_Item], dataset: Dataset, split: str) ->
     if any(known):
         for (where, text), label in zip(items, known, strict=True):
             if label is None:
-                near = did_you_mean(text, dataset.labels())
-                raise DataInvalid(f"{where}: {text!r} is no class {what}, and the list is one of classes. {near}")
+                meant = did_you_mean(text, dataset.labels())
+                raise DataInvalid(f"{where}: {text!r} is no class {what}, and the list is one of classes. {meant}")
         return Subset(name, classes=frozenset(label for label in known if label))
     ids = _keys(example_ids(dataset.examples(split)))
     found: set[str] = set()
     for where, text in items:
         example_id = ids.get(text) or ids.get(text.rpartition("/")[2])
         if example_id is None:
-            raise DataInvalid(f"{where}: {text!r} is neither a class nor an example {what}.")
+            offered = near(text, dataset.labels())
+            meant = f" Did you mean {' or '.join(offered)}?" if offered else ""
+            raise DataInvalid(f"{where}: {text!r} is neither a class nor an example {what}.{meant}")
         found.add(example_id)
     return Subset(name, examples=frozenset(found))
 
