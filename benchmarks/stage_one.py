@@ -30,9 +30,9 @@ os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 
 import torch  # noqa: E402
 import transformers  # noqa: E402
-from finedefics.objective import Reading  # noqa: E402
+from finedefics.objective import Losses, Reading, Temperatures  # noqa: E402
 from finedefics.speed import compile_layers  # noqa: E402
-from finedefics.stage_one import StageOne  # noqa: E402
+from finedefics.stage_one import stage_one_losses  # noqa: E402
 from peft import LoraConfig, get_peft_model  # noqa: E402
 
 PUBLISHED = 1.39
@@ -78,6 +78,20 @@ class Measured:
     def achieved(self) -> float:
         """Useful floating-point operations a second."""
         return self.rate * self.flops
+
+
+class Step(torch.nn.Module):
+    """Model and temperatures; gives a batch's losses, packed or not."""
+
+    def __init__(self, model: torch.nn.Module, reading: Reading) -> None:
+        super().__init__()
+        self.model, self.temperatures = model, Temperatures()
+        self.reading, self.packed = reading, True
+
+    def forward(self, batch: Mapping[str, torch.Tensor]) -> Losses:
+        return stage_one_losses(
+            self.model, batch, temperatures=self.temperatures, reading=self.reading, packed=self.packed
+        )
 
 
 def configuration(tiny: bool) -> transformers.Idefics2Config:
@@ -228,7 +242,7 @@ def synchronise(device: torch.device) -> None:
 
 
 def measure(
-    what: str, stage: StageOne, batch: Mapping[str, torch.Tensor], steps: int, flops: float, device: torch.device
+    what: str, stage: Step, batch: Mapping[str, torch.Tensor], steps: int, flops: float, device: torch.device
 ) -> Measured:
     """Run whole training steps (forward, backward, AdamW) and return the median of their times."""
     trained = [parameter for parameter in stage.parameters() if parameter.requires_grad]
@@ -257,7 +271,7 @@ def shown(line: Measured, limit: float, reference: float) -> str:
     )
 
 
-def compare(stage: StageOne, batch: Mapping[str, torch.Tensor]) -> dict[str, float]:
+def compare(stage: Step, batch: Mapping[str, torch.Tensor]) -> dict[str, float]:
     """Compare losses and gradients of the straightforward and the packed step, without dropout; print them."""
     stage.eval()
     losses, gradients = [], []
@@ -309,7 +323,7 @@ def main() -> None:
     name = "processor" if given.tiny else torch.cuda.get_device_name(device)
     print(f"{name}, torch {torch.__version__}, transformers {transformers.__version__}, reading {given.reading}")
 
-    stage = StageOne(build(given.tiny, device, dtype, given.dropout), reading=given.reading).to(device)
+    stage = Step(build(given.tiny, device, dtype, given.dropout), given.reading).to(device)
     config: Any = stage.model.config
     flops = useful_flops(config, shape, given.reading)
     limit = ceiling(device, dtype, 256 if given.tiny else 8192)
@@ -352,7 +366,7 @@ def main() -> None:
 
 
 def attempt(
-    label: str, stage: StageOne, count: int, given: argparse.Namespace, setting: tuple[Any, ...]
+    label: str, stage: Step, count: int, given: argparse.Namespace, setting: tuple[Any, ...]
 ) -> Measured | None:
     """Measure a batch size; None where memory does not suffice."""
     config, shape, device, dtype, flops = setting

@@ -27,15 +27,12 @@ It differs, on purpose, where the published one is not sane:
 
 from __future__ import annotations
 
-import copy
 import hashlib
-import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fgvr_bench.core.images import ImageInvalid, decode_image
 from fgvr_bench.errors import DataInvalid, ModelUnavailable, UsageError
+from finedefics.inputs import as_stored, stored, unrounded, upright, without_splitting
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -80,7 +77,7 @@ class Collator:
         self.answer_only = answer_only
         self.texts = texts
         self.end_of_utterance = end_of_utterance
-        self._processor = _without_splitting(processor)
+        self._processor = without_splitting(processor)
         self._tokenizer = self._processor.tokenizer
         if reading == "released":
             if not hasattr(processor, "fake_image_token"):
@@ -89,7 +86,7 @@ class Collator:
                     hint="Leave --reading out.",
                 )
             self._tokenizer = as_stored(processor.tokenizer)
-            self._images = _unrounded(self._processor.image_processor)
+            self._images = unrounded(self._processor.image_processor)
         else:
             self._tokenizer.padding_side = "right"
         if not (getattr(processor, "chat_template", None) or getattr(self._tokenizer, "chat_template", None)):
@@ -120,7 +117,7 @@ class Collator:
     def _released(self, rows: Sequence[TrainingRow]) -> Batch:
         prompts = [self._expanded(self._rendered(row, row.answer)) for row in rows]
         words = self._tokenizer(prompts, padding=True, return_tensors="pt")
-        pictures = self._images([[_stored(path, row) for path in row.image_paths] for row in rows], return_tensors="pt")
+        pictures = self._images([[stored(path, row) for path in row.image_paths] for row in rows], return_tensors="pt")
         labels = words["input_ids"].clone()
         labels[labels == self._tokenizer.pad_token_id] = self._processor.image_token_id
         batch: Batch = {
@@ -156,7 +153,7 @@ class Collator:
     def _paper(self, rows: Sequence[TrainingRow]) -> Batch:
         import torch
 
-        pictures = [[_upright(path, row) for path in row.image_paths] for row in rows]
+        pictures = [[upright(path, row) for path in row.image_paths] for row in rows]
         texts = [self._rendered(row, row.answer) for row in rows]
         batch: Batch = dict(self._processed(texts, pictures))
         labels = torch.where(batch["attention_mask"].bool(), batch["input_ids"], IGNORED)
@@ -280,70 +277,3 @@ def _shared(whole: Tensor, prompt: Tensor) -> int:
     width = min(len(whole), len(prompt))
     different = (whole[:width] != prompt[:width]).nonzero()
     return int(different[0]) if len(different) else width
-
-
-def as_stored(tokenizer: Any) -> Any:
-    """Return a copy of the tokenizer that cuts words as the checkpoint's ``tokenizer.json`` says.
-
-    transformers 5 rebuilds Llama's tokenizer and leaves out the space that the file puts before every text; then a
-    text that begins with a space is cut otherwise than when the published models were trained.
-    """
-    from tokenizers import Tokenizer
-    from transformers.utils import cached_file
-
-    copied = copy.deepcopy(tokenizer)
-    path = cached_file(
-        tokenizer.name_or_path,
-        "tokenizer.json",
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
-    if path is not None:
-        stored = Tokenizer.from_file(path)
-        copied.backend_tokenizer.normalizer = stored.normalizer
-        copied.backend_tokenizer.pre_tokenizer = stored.pre_tokenizer
-    return copied
-
-
-def _without_splitting(processor: Any) -> Any:
-    """Return a copy of a processor that leaves images whole, as both stages of the paper have them."""
-    copied = copy.deepcopy(processor)
-    if getattr(copied.image_processor, "do_image_splitting", False):
-        copied.image_processor.do_image_splitting = False
-    return copied
-
-
-def _unrounded(image_processor: Any) -> Any:
-    """Return an image processor of the same settings that resizes with pillow, as the published one did.
-
-    The one on torchvision rounds otherwise: pixels differ by up to 1/128.
-    """
-    from transformers import Idefics2ImageProcessorPil
-
-    if isinstance(image_processor, Idefics2ImageProcessorPil):
-        return image_processor
-    return Idefics2ImageProcessorPil.from_dict(image_processor.to_dict())
-
-
-def _upright(path: Path, row: TrainingRow) -> Image:
-    try:
-        return decode_image(_bytes(path, row))
-    except ImageInvalid as error:
-        raise DataInvalid(f"{row.where}: image {path}: {error}.") from error
-
-
-def _stored(path: Path, row: TrainingRow) -> Image:
-    from PIL import Image as PILImage
-
-    data = _bytes(path, row)
-    try:
-        return PILImage.open(io.BytesIO(data)).convert("RGB")
-    except (OSError, ValueError, PILImage.DecompressionBombError) as error:
-        raise DataInvalid(f"{row.where}: image {path}: {error}.") from error
-
-
-def _bytes(path: Path, row: TrainingRow) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataInvalid(f"{row.where}: image {path} cannot be read: {error.strerror or error}.") from error

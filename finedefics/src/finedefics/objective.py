@@ -111,11 +111,13 @@ def contrastive_terms(
         ValueError: `gather` under ``released``, which never gathered.
     """
     given = (temperatures.object_attribute, temperatures.attribute_category)
-    if reading == "released":
-        if gather:
-            raise ValueError("the reading 'released' contrasts what one process holds; gather is for 'paper'")
-        return released_terms(embeddings, *given)
-    return paper_terms(gathered(embeddings) if gather else embeddings, *given)
+    if reading == "released" and gather:
+        raise ValueError("the reading 'released' contrasts what one process holds; gather is for 'paper'")
+    # Similarities divided by a small temperature must not be rounded to 8 bits of mantissa.
+    with torch.autocast(embeddings.image.device.type, enabled=False):
+        if reading == "released":
+            return released_terms(embeddings, *given)
+        return paper_terms(gathered(embeddings) if gather else embeddings, *given)
 
 
 def generation_loss(

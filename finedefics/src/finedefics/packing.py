@@ -113,8 +113,7 @@ def decode(decoder: Any, packed: Packed, *, dense: bool | None = None) -> Tensor
         States after the last norm, shape (T, H).
     """
     if dense is None:
-        half = packed.embedded.dtype in {torch.bfloat16, torch.float16}
-        dense = packed.unseen is not None or not (packed.embedded.is_cuda and half)
+        dense = packed.unseen is not None or half_precision(packed.embedded) is None
     given: dict[str, Any] = {"inputs_embeds": packed.embedded, "position_ids": packed.positions, "use_cache": False}
     if dense:
         mask = packed.mask(getattr(decoder.config, "sliding_window", None))
@@ -130,6 +129,15 @@ def decode(decoder: Any, packed: Packed, *, dense: bool | None = None) -> Tensor
             **given,
         ).last_hidden_state
     return states[0]
+
+
+def half_precision(states: Tensor) -> torch.dtype | None:
+    """Return the 16-bit type that a GPU computes these states in, autocast included; None where it is another."""
+    if not states.is_cuda:
+        return None
+    halves = {torch.bfloat16, torch.float16}
+    used = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else states.dtype
+    return used if used in halves else None
 
 
 @contextlib.contextmanager
@@ -174,7 +182,9 @@ def packed_attention(
         Shape (1, T, heads, size), and no weights.
     """
     ends, longest = kwargs["cu_seq_lens_q"], kwargs["max_length_q"]
-    flat = [states[0].transpose(0, 1) for states in (query, key, value)]
+    # Under autocast the rotation leaves queries and keys in 32 bits, which the kernel does not take.
+    half = half_precision(query) or value.dtype
+    flat = [states[0].transpose(0, 1).to(half) for states in (query, key, value)]
     # torch's operator below its public function for variable lengths, whose arguments changed from version to version.
     attended = torch.ops.aten._flash_attention_forward(
         *flat,

@@ -13,13 +13,12 @@ losses and gradients are the same.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from fgvr_bench.errors import DataInvalid
 from finedefics.contrast import Embeddings
 from finedefics.families import Family, family_of
 from finedefics.gathering import processes
@@ -33,22 +32,9 @@ from finedefics.objective import (
     weighed,
 )
 from finedefics.packing import Block, decode, pack
+from finedefics.texts import Texts, text_groups
 
 Batch = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Texts:
-    """One group of texts, and where each ends."""
-
-    ids: Tensor
-    """Shape (n, L)."""
-    mask: Tensor | None
-    """Shape (n, L); None where padding is attended to (``released``)."""
-    rows: Tensor
-    """Shape (m,): row that each embedding is read from."""
-    columns: Tensor
-    """Shape (m,): place of its end-of-text token."""
 
 
 def stage_one_losses(
@@ -80,7 +66,7 @@ def stage_one_losses(
     weights = Weights() if weights is None else weights
     gather = (reading == "paper" and processes() > 1) if gather is None else gather
     features = family.image_features(batch)
-    groups = _groups(batch, reading, weights, family.end_of_text)
+    groups = text_groups(batch, reading, family.end_of_text) if weights.contrastive else {}
     rows, columns = _learnt(batch, reading)
     if packed:
         hidden, embeddings = _packed_pass(family, batch, features, groups, (rows, columns), reading)
@@ -95,87 +81,6 @@ def stage_one_losses(
     temperatures.clamp_()
     terms = contrastive_terms(_embeddings(batch, embeddings, reading), temperatures, reading, gather=gather)
     return weighed(generation, terms, weights)
-
-
-class StageOne(nn.Module):
-    """Model and temperatures as one module, for trainers and data-parallel wrappers: everything trainable is inside.
-
-    Called with a batch, it returns `Losses`.
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        temperatures: Temperatures | None = None,
-        *,
-        reading: Reading = "paper",
-        weights: Weights | None = None,
-        packed: bool = True,
-    ) -> None:
-        super().__init__()
-        self.model = model
-        self.temperatures = Temperatures() if temperatures is None else temperatures
-        self.reading: Reading = reading
-        self.weights = Weights() if weights is None else weights
-        self.packed = packed
-
-    def forward(self, batch: Batch) -> Losses:
-        """Return the losses of a batch (see `stage_one_losses`)."""
-        return stage_one_losses(
-            self.model,
-            batch,
-            temperatures=self.temperatures,
-            reading=self.reading,
-            weights=self.weights,
-            packed=self.packed,
-        )
-
-
-def end_positions(ids: Tensor, end_of_text: int, reading: Reading = "paper") -> tuple[Tensor, Tensor]:
-    """Return rows and columns of the states that are the texts' embeddings.
-
-    ``paper``: the last end-of-text of each row.  ``released``: as the published code finds them, which looks for
-    end-of-text over the whole batch and pairs what it finds with the rows; one row with two and another with none
-    give columns in the wrong rows, one in all serves every row, and one row may have several.
-
-    Args:
-        ids: shape (n, L).
-        end_of_text: the token's id.
-        reading: see `finedefics.objective`.
-
-    Raises:
-        DataInvalid: ``paper``: a row has none; ``released``: their number can be paired with no rows.
-    """
-    found = ids == end_of_text
-    if reading == "paper":
-        lacking = (~found.any(dim=1)).nonzero()[:, 0].tolist()
-        if lacking:
-            raise DataInvalid(f"texts {lacking} of the batch do not end with end-of-text (token {end_of_text}).")
-        numbers = torch.arange(ids.shape[1], device=ids.device)
-        rows = torch.arange(ids.shape[0], device=ids.device)
-        return rows, torch.where(found, numbers, -1).amax(dim=1)
-    columns = found.nonzero()[:, 1]
-    rows = torch.arange(ids.shape[0], device=ids.device)
-    if len(columns) != len(rows) and 1 not in (len(columns), len(rows)):
-        raise DataInvalid(
-            f"{len(columns)} end-of-text tokens in {len(rows)} texts; the published code needs one in each."
-        )
-    many = max(len(rows), len(columns))
-    return rows.expand(many), columns.expand(many)
-
-
-def _groups(batch: Batch, reading: Reading, weights: Weights, end_of_text: int) -> dict[str, Texts]:
-    """Return the groups of texts that the wanted terms need; none where descriptions or categories are missing."""
-    if batch.get("att_tokens") is None or batch.get("cat_tokens") is None or not weights.contrastive:
-        return {}
-    groups = {}
-    for name in ("att", "cat", "neg_att", "neg_cat"):
-        ids = batch.get(f"{name}_tokens")
-        if ids is None:
-            continue
-        rows, columns = end_positions(ids, end_of_text, reading)
-        groups[name] = Texts(ids, batch[f"{name}_mask"] if reading == "paper" else None, rows, columns)
-    return groups
 
 
 def _learnt(batch: Batch, reading: Reading) -> tuple[Tensor, Tensor]:
