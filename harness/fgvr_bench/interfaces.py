@@ -25,6 +25,8 @@ from fgvr_bench.types import (
 )
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from PIL.Image import Image
 
 # --- datasets -------------------------------------------------------------------------------------
@@ -243,6 +245,17 @@ class Model(ABC):
     needs_images: bool = True
     """False for a model that never looks; then no image is read."""
     preparer: Preparer = Preparer()
+    at_once: int = 0
+    """Questions that may be under way at once: above 0 for a model that is waited for (on a server) rather than
+    computed with here.  Then batches are begun ahead, see `begin`, and answered in any order."""
+
+    def begin(self, prompts: Sequence[Prompt], batch: Any) -> Future[Any]:
+        """Start on a batch without waiting; called only where `at_once` is above 0.
+
+        The harness hands the future itself to `respond` in place of the batch, once it is done.  Such a batch is
+        not asked again: where `respond` raises, all its questions have failed.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not answer batches ahead")
 
     @abstractmethod
     def respond(self, prompts: Sequence[Prompt], batch: Any) -> Sequence[Response]:

@@ -8,6 +8,7 @@ nothing of that is kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from fgvr_bench.core.loading import PreparedBatch, prepare
@@ -38,6 +39,18 @@ class Answerer:
         self._ever_answered = answered_before
         self._held: list[Answered] = []
         self._last_problem = ""
+
+    def begin(self, prepared: PreparedBatch) -> Future[Any]:
+        """Let a model that is waited for start on a batch; once the future is done, `answer` does not wait."""
+        if prepared.stop is None and prepared.unjoined is None:
+            asked = [number for number in prepared.numbers if number not in prepared.failures]
+            if asked:
+                prompts = [self.book.prompt(self.book.question(number)) for number in asked]
+                prepared.payload = begun = self.model.begin(prompts, prepared.payload)
+                return begun
+        nothing: Future[Any] = Future()
+        nothing.set_result(None)
+        return nothing
 
     def answer(self, prepared: PreparedBatch) -> Answered:
         """Answer one prepared batch.
@@ -72,6 +85,12 @@ class Answerer:
             raise
         except Exception as error:
             self._last_problem = _one_line(error)
+            if isinstance(prepared.payload, Future):  # begun ahead, so asked with patience already
+                why = f"model: {self._last_problem}"
+                return {
+                    number: Response(prompt.question_id, error=why)
+                    for number, prompt in zip(asked, prompts, strict=True)
+                }, False
             return self._one_by_one(asked, prompts)
 
     def finish(self) -> Answered:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fgvr_bench.core.ahead import read_ahead
 from fgvr_bench.core.answering import Answered, Answerer
+from fgvr_bench.core.in_flight import answers_in_flight
 from fgvr_bench.core.loading import BatchSource, PreparedBatch, default_workers
 from fgvr_bench.core.questions import QuestionBook
 from fgvr_bench.core.settings import RunSettings
@@ -70,7 +71,7 @@ class OneProcess:
         self.model: Model = plugin.load(settings)
         self.batch_size = self.model.batch_size
         self.facts: Mapping[str, Json] = dict(self.model.facts())
-        self.threads = _threads()
+        self.threads = None if self.model.at_once else _threads()
         self._book = book
         self._name = name
         self._workers = workers
@@ -86,6 +87,9 @@ class OneProcess:
         if threads is not None and torch is not None:
             torch.set_num_threads(threads)
         answerer = Answerer(self.model, self._book, self._name, answered_before)
+        if self.model.at_once:
+            yield from answers_in_flight(answerer, self._prepared(batches), self.model.at_once, stopping)
+            return
         for prepared in self._prepared(batches):
             yield answerer.answer(prepared)
             if stopping():
