@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -15,3 +18,12 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("FGVR_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setenv("FGVR_DATA", str(tmp_path_factory.mktemp("data")))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """Return the folder of golden data made by running the reference, or skip."""
+    folder = Path(os.environ.get("FGVR_REFERENCE", ROOT.parent / "shared" / "reference"))
+    if not folder.is_dir():
+        pytest.skip(f"the reference data is not at {folder} (set FGVR_REFERENCE)")
+    return folder

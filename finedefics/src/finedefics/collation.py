@@ -31,7 +31,9 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fgvr_bench.errors import DataInvalid, ModelUnavailable, UsageError
+from fgvr_bench.engines.huggingface.templates import choose_template
+from fgvr_bench.engines.torchvision_ops import Carried
+from fgvr_bench.errors import DataInvalid, UsageError
 from finedefics.inputs import as_stored, stored, unrounded, upright, without_splitting
 
 if TYPE_CHECKING:
@@ -77,7 +79,7 @@ class Collator:
         self.answer_only = answer_only
         self.texts = texts
         self.end_of_utterance = end_of_utterance
-        self._processor = without_splitting(processor)
+        self._carried = Carried(without_splitting(processor))
         self._tokenizer = self._processor.tokenizer
         if reading == "released":
             if not hasattr(processor, "fake_image_token"):
@@ -86,14 +88,15 @@ class Collator:
                     hint="Leave --reading out.",
                 )
             self._tokenizer = as_stored(processor.tokenizer)
-            self._images = unrounded(self._processor.image_processor)
+            self._images = Carried(unrounded(self._processor.image_processor))
         else:
             self._tokenizer.padding_side = "right"
-        if not (getattr(processor, "chat_template", None) or getattr(self._tokenizer, "chat_template", None)):
-            raise ModelUnavailable(
-                "The processor has no chat template, so it is not known how questions are put.",
-                hint="Take the instruction-tuned checkpoint, or put its chat_template.json beside the model.",
-            )
+        name = getattr(self._tokenizer, "name_or_path", "")
+        self._template = choose_template(self._processor, None, None, name).text
+
+    @property
+    def _processor(self) -> Any:
+        return self._carried.value
 
     def __call__(self, rows: Sequence[TrainingRow]) -> Batch:
         """Make one batch.
@@ -117,7 +120,9 @@ class Collator:
     def _released(self, rows: Sequence[TrainingRow]) -> Batch:
         prompts = [self._expanded(self._rendered(row, row.answer)) for row in rows]
         words = self._tokenizer(prompts, padding=True, return_tensors="pt")
-        pictures = self._images([[stored(path, row) for path in row.image_paths] for row in rows], return_tensors="pt")
+        pictures = self._images.value(
+            [[stored(path, row) for path in row.image_paths] for row in rows], return_tensors="pt"
+        )
         labels = words["input_ids"].clone()
         labels[labels == self._tokenizer.pad_token_id] = self._processor.image_token_id
         batch: Batch = {
@@ -202,10 +207,14 @@ class Collator:
         content = [{"type": "image"}] * len(row.image_paths) + [{"type": "text", "text": row.question}]
         turns: list[dict[str, Any]] = [{"role": "user", "content": content}]
         if answer is None:
-            prompt: str = self._processor.apply_chat_template(turns, add_generation_prompt=True)
+            prompt: str = self._processor.apply_chat_template(
+                turns, chat_template=self._template, add_generation_prompt=True
+            )
             return prompt
         turns.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
-        text: str = self._processor.apply_chat_template(turns, add_generation_prompt=False).strip()
+        text: str = self._processor.apply_chat_template(
+            turns, chat_template=self._template, add_generation_prompt=False
+        ).strip()
         if self.reading == "released":
             return text if self.end_of_utterance else text.replace("<end_of_utterance>", "")
         # A template that leaves the answer open would teach the model never to stop.
