@@ -36,11 +36,31 @@ def test_its_commands_come_by_the_entry_point_group_that_help_loads() -> None:
     assert [command.name for command in registered] == ["finedefics"]
 
 
-def test_help_says_what_is_there_and_what_is_not() -> None:
+def test_help_lists_every_command_and_each_is_where_it_says() -> None:
     shown = CliRunner().invoke(commands.finedefics, ["--help"])
     assert shown.exit_code == 0
-    assert "no training command yet" in " ".join(shown.output.split())
-    assert commands.finedefics.commands == {}
+    for name, (_, line) in commands.COMMANDS.items():
+        assert f"{name}" in shown.output
+        helped = CliRunner().invoke(commands.finedefics, [name, "--help"])
+        assert helped.exit_code == 0, helped.output
+        command = commands.finedefics.get_command(click.Context(commands.finedefics), name)
+        assert command is not None
+        assert command.get_short_help_str(100) == line
+
+
+def test_a_misspelt_command_is_met_with_the_near_one() -> None:
+    shown = CliRunner().invoke(commands.finedefics, ["algin"])
+    assert shown.exit_code == 2
+    assert "Did you mean align" in shown.output
+
+
+def test_help_of_every_command_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom click.testing import CliRunner\nfrom finedefics import commands\n"
+        "for name in commands.COMMANDS:\n    CliRunner().invoke(commands.finedefics, [name, '--help'], catch_exceptions=False)\n"
+        "print([m for m in ('torch', 'peft', 'transformers', 'accelerate', 'matplotlib', 'numpy') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
 def test_listing_the_commands_imports_nothing_heavy() -> None:

@@ -27,8 +27,8 @@ class StepRecord:
     """What was minimised: the weighted sum of the terms."""
     learning_rate: float
     """Of this step."""
-    gradient_norm: float
-    """Length of this step's gradient before it was scaled down."""
+    gradient_norm: float | None
+    """Length of this step's gradient before it was scaled down; None where it overflowed or DeepSpeed keeps it."""
     terms: Mapping[str, float] = field(default_factory=dict)
     """Each term of the loss before it is weighted."""
     temperatures: Mapping[str, float] = field(default_factory=dict)

@@ -63,7 +63,7 @@ class Recipe:
     epsilon: float = _setting(1e-8, "AdamW's epsilon.", LIBRARY)
     max_grad_norm: float = _setting(1.0, "Longer gradients are scaled down to this norm; 0 never.", LIBRARY)
     lora_rank: int = _setting(8, "Rank of the adapters.", SCRIPT)
-    lora_alpha: int = _setting(8, "Scale of the adapters, times the rank.", SCRIPT)
+    lora_alpha: int = _setting(8, "Adapters are scaled by this number over the rank.", SCRIPT)
     lora_dropout: float = _setting(0.2, "Share of an adapter's inputs dropped.", SCRIPT)
     lora_start: str = _setting("gaussian", "How adapters are drawn at the start.", SCRIPT, choices=LORA_STARTS)
     reading: str = _setting(
@@ -78,7 +78,6 @@ class Recipe:
     answer_only: bool | None = _setting(
         None, "Generation loss on the answer alone, not on the prompt.  [default: by the reading]", OURS
     )
-    image_splitting: bool = _setting(False, "Cut each image into four and the whole.", SCRIPT)
     recompute: bool = _setting(False, "Recompute activations in the backward pass: less memory, more time.", OURS)
     seed: int = _setting(0, "Decides order of rows, first adapters and dropout.", OURS)
 

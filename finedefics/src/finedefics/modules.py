@@ -1,0 +1,56 @@
+"""What is trained, as one torch module: a model, in stage I its temperatures, and the losses of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from finedefics.objective import Temperatures, Weights
+from finedefics.presets import Recipe
+from finedefics.stage_one import stage_one_losses
+
+
+class StageModule(nn.Module):
+    """The losses of both stages by name, as accelerate's wrappers (data-parallel, FSDP, DeepSpeed) can handle them.
+
+    Stage II is stage I without texts: its batches have the generation loss only.
+    """
+
+    def __init__(self, model: nn.Module, temperatures: Temperatures | None, reading: str, weights: Weights) -> None:
+        super().__init__()
+        self.model = model
+        self.temperatures = temperatures
+        self.reading: Any = reading
+        self.weights = weights
+
+    def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Return ``total``, with gradients, and every computed term without, each of shape ().
+
+        Args:
+            batch: as `finedefics.collation.Collator` makes it, on the model's device.
+        """
+        losses = stage_one_losses(
+            self.model,
+            batch,
+            temperatures=self.temperatures if self.temperatures is not None else Temperatures(),
+            reading=self.reading,
+            weights=self.weights,
+        )
+        return {**losses.detached(), "total": losses.total}
+
+
+def weights_for(recipe: Recipe, contrasts: bool) -> Weights:
+    """Return what each term counts under a recipe: ablated ones nothing, in stage II the generation loss alone."""
+    if not contrasts:
+        return Weights(1.0, 0.0, 0.0, 0.0)
+    each = {"generation": 1.0}
+    each |= dict.fromkeys(("object_attribute", "attribute_category", "category_category"), recipe.contrastive_weight)
+    return Weights(**{name: 0.0 if name.replace("_", "-") in recipe.without else each[name] for name in each})
+
+
+def temperatures_for(recipe: Recipe) -> Temperatures:
+    """Return stage I's temperatures: trained, but frozen in the released reading, as its LoRA had them."""
+    made = Temperatures(recipe.temperature, recipe.temperature)
+    return made.requires_grad_(recipe.reading == "paper")

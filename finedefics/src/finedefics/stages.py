@@ -1,0 +1,441 @@
+"""Stage I (`align`) and stage II (`tune`) as one calls them from Python: rows and a model in, a trained model out."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fgvr_bench.core.files import canonical_json, read_json, write_json
+from fgvr_bench.core.locks import lock
+from fgvr_bench.core.run_folder import RunFolder, describe_machine
+from fgvr_bench.core.versions import changes, library_versions
+from fgvr_bench.errors import DataInvalid, FgvrError, UsageError
+from fgvr_bench.types import Json
+from finedefics.checkpoints import WEIGHTS, choose, found
+from finedefics.logbook import PLOT, StepRecord, TrainingWatcher, plot_losses
+from finedefics.presets import Recipe, preset
+from finedefics.row_checks import check_rows
+from finedefics.rows import TrainingRow, read_rows
+from finedefics.training import (
+    Conduct,
+    Processes,
+    Stage,
+    Training,
+    make_accelerator,
+    resolve_precision,
+    temperatures_of,
+)
+
+if TYPE_CHECKING:
+    from finedefics.joining import RowCache
+    from finedefics.loading import Start
+
+FORMAT, VERSION = "finedefics/training", 1
+FACTS = "training.json"
+ADAPTER = "adapter"
+TOLD = 5
+"""Things noticed about rows that are shown; the others are counted."""
+LIBRARIES = ("finedefics", "accelerate", "peft", "bitsandbytes")
+
+Rows = Path | str | Sequence[TrainingRow]
+"""A training file, or rows in memory."""
+
+
+@dataclass(slots=True)
+class Trained:
+    """A stage's outcome."""
+
+    stage: str
+    """``align`` or ``tune``."""
+    recipe: Recipe
+    model: Any
+    """With its adapters, where there are any (`merged` takes them in); the object that was given, where one was."""
+    processor: Any
+    records: list[StepRecord]
+    """What was logged, oldest first."""
+    temperatures: Mapping[str, float]
+    """Stage I's at the end; empty in stage II."""
+    output: Path | None
+    """Folder of the run, where it has one."""
+    told: tuple[str, ...] = ()
+    """What was noticed about the rows, a sentence each."""
+
+    def merged(self) -> Any:
+        """Return the plain model, adapters taken in; afterwards `model` is this too.
+
+        Raises:
+            UsageError: its weights are in 4 bits, which cannot take adapters in without loss.
+        """
+        if self.recipe.method == "qlora":
+            raise UsageError(
+                "4-bit weights cannot take adapters in without loss.", hint="Use finedefics.merge on the run's folder."
+            )
+        if hasattr(self.model, "merge_and_unload"):
+            self.model = self.model.merge_and_unload()
+        return self.model.eval()
+
+
+def align(rows: Rows, model: Any, **settings: Any) -> Trained:
+    """Carry out stage I, attribute-augmented contrastive alignment.
+
+    Args:
+        rows: a CSV file or rows in memory, with descriptions and categories.
+        model: a checkpoint (folder or hub name), or a loaded model, which is then changed in place.
+        settings: the arguments of `train_stage`, and any field of `finedefics.presets.Recipe`.
+
+    Raises:
+        FgvrError: see `train_stage`.
+    """
+    return train_stage("align", rows, model, **settings)
+
+
+def tune(rows: Rows, model: Any, **settings: Any) -> Trained:
+    """Carry out stage II, classification-centred instruction tuning; see `align`."""
+    return train_stage("tune", rows, model, **settings)
+
+
+def train_stage(
+    stage: str,
+    rows: Rows,
+    model: Any,
+    *,
+    output: Path | str | None = None,
+    recipe: Recipe | None = None,
+    processor: Any = None,
+    images_root: Path | None = None,
+    device: str = "auto",
+    conduct: Conduct | None = None,
+    fresh: bool = False,
+    check: bool = True,
+    cache: RowCache | None = None,
+    watcher: TrainingWatcher | None = None,
+    **overrides: Any,
+) -> Trained:
+    """Carry out a stage in this process, or in this one of those that accelerate or torchrun launched.
+
+    With a folder, a run that was cut off goes on from its newest checkpoint, and ends with the
+    same weights as one that was not; a finished one is loaded.
+
+    Args:
+        stage: ``align`` or ``tune``.
+        rows: a CSV file or rows in memory.
+        model: a checkpoint (folder or hub name), or a loaded model, which is then changed in place.
+        output: folder of the run; None leaves nothing on disk.
+        recipe: how to train; by default preset ``paper``.
+        processor: one in memory; a must with a model in memory.
+        images_root: folder that image paths of a file start from; by default the file's own.
+        device: ``auto`` (what accelerate finds) or ``cpu``.
+        conduct: checkpoints, logs, workers; its folder is `output` where that is given.
+        fresh: drop what an earlier execution left in the folder.
+        check: whether all rows and their images are looked at first.
+        cache: rows prepared once, for many short runs over the same rows.
+        watcher: told how it goes.
+        overrides: fields of `Recipe`.
+
+    Raises:
+        DataInvalid: the rows cannot be used; names file and line.
+        ModelUnavailable, UsageError: the model is not there, or settings do not go together.
+        FgvrError: the folder holds another run; a loss is not finite; the disk is full.
+        Stopped: at the user's request.
+    """
+    recipe = (recipe or preset("paper", stage)).changed(**overrides)
+    conduct, watcher = conduct or Conduct(), watcher or TrainingWatcher()
+    if output is not None:
+        conduct = replace(conduct, output=Path(output))
+    listed = listed_rows(rows, images_root)
+    processes = Processes(device)
+    watcher = watcher if processes.is_first else TrainingWatcher()
+    told = look_at(listed, stage, watcher) if check and processes.is_first else []
+    accelerator = make_accelerator(recipe, device, conduct)
+    precision = resolve_precision(recipe, accelerator.device.type)
+    facts = _facts(stage, recipe, precision, listed, model, accelerator)
+    with _own_generators(), _held(conduct.output, stage, accelerator):
+        _enter(conduct.output, facts, fresh, accelerator, watcher)
+        start = _start(model, processor, recipe, precision, accelerator)
+        return _train(stage, listed, recipe, start, accelerator, conduct, watcher, cache, tuple(told))
+
+
+def _train(
+    stage: str,
+    rows: list[TrainingRow],
+    recipe: Recipe,
+    start: Start,
+    accelerator: Any,
+    conduct: Conduct,
+    watcher: TrainingWatcher,
+    cache: RowCache | None,
+    told: tuple[str, ...],
+) -> Trained:
+    from accelerate.utils import set_seed
+
+    from finedefics.loading import choose_trained
+
+    set_seed(recipe.seed)
+    model = choose_trained(start.model, recipe)
+    if recipe.recompute:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    made = make_stage(stage, model, start.processor, recipe, cache)
+    _spare_temperatures(accelerator, made)
+    training = Training(made, rows, recipe, accelerator, conduct)
+    set_seed(recipe.seed, device_specific=True)  # processes drop different inputs
+    if conduct.trackers and accelerator.is_main_process:
+        accelerator.init_trackers("finedefics", config=_flat_recipe(stage, recipe))
+    try:
+        records = training.run(watcher)
+    finally:
+        accelerator.free_memory()
+    if recipe.recompute:
+        model.gradient_checkpointing_disable()
+    trained = Trained(
+        stage, recipe, model, start.processor, records, temperatures_of(made.temperatures), conduct.output, told
+    )
+    if conduct.output is not None and accelerator.is_main_process:
+        plot_losses(records, conduct.output / PLOT)
+        if recipe.method != "full":
+            export_adapter(trained, conduct.output / ADAPTER)
+        watcher.note(f"The run is in {conduct.output}.")
+    return trained
+
+
+def export_adapter(trained: Trained, folder: Path) -> None:
+    """Write the adapters of a run's newest checkpoint as peft writes them, with stage I's temperatures beside."""
+    from safetensors.torch import load_file
+
+    from fgvr_bench.engines.huggingface.loading import quiet
+
+    _, checkpoint = choose(folder.parent)
+    kept = load_file(checkpoint / WEIGHTS)  # of all processes, whatever sharded them
+    with quiet():
+        adapters = {name.removeprefix("model."): tensor for name, tensor in kept.items() if name.startswith("model.")}
+        trained.model.save_pretrained(folder, state_dict=adapters)
+    (folder / "README.md").unlink(missing_ok=True)  # peft's card asks questions; the merged model's answers them
+    if trained.temperatures:
+        write_json(folder / "temperatures.json", dict(trained.temperatures))
+
+
+def make_stage(stage: str, model: Any, processor: Any, recipe: Recipe, cache: RowCache | None = None) -> Stage:
+    """Return what a stage trains: the module that gives its losses, and the collator of its batches.
+
+    Args:
+        stage: ``align`` or ``tune``.
+        model: with whatever is to be trained asking for gradients.
+        processor: of the model.
+        recipe: gives reading, ablations, temperatures.
+        cache: prepared rows, where batches are put together from those.
+    """
+    from finedefics.collation import Collator
+    from finedefics.modules import StageModule, temperatures_for, weights_for
+
+    contrasts = stage == "align"
+    temperatures = temperatures_for(recipe) if contrasts else None
+    module = StageModule(model, temperatures, recipe.reading, weights_for(recipe, contrasts))
+    collator = Collator(
+        processor,
+        recipe.reading,  # type: ignore[arg-type]
+        answer_only=recipe.trains_on_answer_only,
+        texts=contrasts,
+    )
+    return Stage(stage, module, cache.collator(collator, processor) if cache is not None else collator, temperatures)
+
+
+def listed_rows(rows: Rows, images_root: Path | None) -> list[TrainingRow]:
+    """Return the rows of a file, or those in memory.
+
+    Raises:
+        DataInvalid, DataNotFound: the file cannot be read; there are none.
+    """
+    listed = read_rows(Path(rows), images_root) if isinstance(rows, str | Path) else list(rows)
+    if not listed:
+        raise DataInvalid(f"there are no training rows in {rows if isinstance(rows, str | Path) else 'memory'}.")
+    return listed
+
+
+def look_at(rows: list[TrainingRow], stage: str, watcher: TrainingWatcher) -> list[str]:
+    """Check rows and their images, and tell what was noticed; return it, a sentence each.
+
+    Raises:
+        DataInvalid: they cannot be used; names file and line.
+    """
+    images = len({path for row in rows for path in row.image_paths})
+    with watcher.progress(f"Checking rows and images of stage {stage}", images) as advance:
+        told = check_rows(rows, stage, checked=lambda number: advance(1))  # type: ignore[arg-type]
+    for sentence in told[:TOLD]:
+        watcher.note(sentence)
+    if len(told) > TOLD:
+        watcher.note(f"... and {len(told) - TOLD:,} more of this kind.")
+    return told
+
+
+def _facts(
+    stage: str, recipe: Recipe, precision: str, rows: list[TrainingRow], model: Any, accelerator: Any
+) -> dict[str, Json]:
+    """Return what a run is made of; another execution may go on with it only where all of it is the same."""
+    from finedefics.loading import identify
+
+    named = isinstance(model, str | Path)
+    return {
+        "stage": stage,
+        "recipe": {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(recipe).items()},
+        "precision": precision,
+        "device": accelerator.device.type,
+        "processes": accelerator.num_processes,
+        "model": identify(str(model)) if named else {"checkpoint": "in memory"},
+        "model_name": str(model) if named else "in memory",
+        "rows": len(rows),
+        "rows_sha256": _rows_digest(rows),
+    }
+
+
+def _rows_digest(rows: Sequence[TrainingRow]) -> str:
+    """Return a digest of rows as they are written, images by their file names."""
+    whole = hashlib.sha256()
+    for row in rows:
+        texts = [row.question, row.answer, row.type, row.attribute, row.category]
+        several = [list(row.neg_attributes), list(row.neg_categories), [path.name for path in row.image_paths]]
+        whole.update(canonical_json([*texts, *several]).encode() + b"\n")
+    return whole.hexdigest()
+
+
+def _enter(
+    output: Path | None, facts: Mapping[str, Json], fresh: bool, accelerator: Any, watcher: TrainingWatcher
+) -> None:
+    """Make a run's folder, or see that what it holds is this very run.
+
+    Raises:
+        FgvrError: it holds another; names what differs.
+    """
+    if output is None:
+        return
+    if accelerator.is_main_process:
+        before = read_facts(output) if (output / FACTS).exists() else None
+        if fresh and before is not None:
+            _clear(output)
+        elif before is not None:
+            _refuse_another(output, before, facts)
+        elif output.exists() and any(path.name[0] != "." for path in output.iterdir()):
+            raise UsageError(f"{output} holds something else already.", hint="Give a new folder as --output.")
+        if fresh or before is None:
+            write_json(output / FACTS, {"format": FORMAT, "version": VERSION, **facts})
+        _note_execution(output, watcher)
+    accelerator.wait_for_everyone()
+
+
+def read_facts(output: Path) -> dict[str, Any]:
+    """Return what a run's folder says of it.
+
+    Raises:
+        FgvrError: there is no such run, or of a version that this one does not read.
+    """
+    if not (output / FACTS).is_file():
+        raise FgvrError(
+            f"{output} is no folder of a training run.", hint="Give the --output of finedefics align or tune."
+        )
+    return read_json(output / FACTS, FORMAT, (VERSION,))
+
+
+def _clear(output: Path) -> None:
+    for _, checkpoint in found(output):
+        shutil.rmtree(checkpoint)
+    shutil.rmtree(output / ADAPTER, ignore_errors=True)
+    for name in ("log.jsonl", PLOT, FACTS):
+        (output / name).unlink(missing_ok=True)
+
+
+def _refuse_another(output: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    def flat(facts: Mapping[str, Any]) -> dict[str, Any]:
+        kept = {name: facts.get(name) for name in now if name not in {"recipe", "model_name"}}
+        return {**kept, **dict(facts.get("recipe", {}))}
+
+    old, new = flat(before), flat(now)
+    differing = [name for name in new if old.get(name) != new[name]]
+    if differing:
+        said = "; ".join(f"{name} {_short(old.get(name))}, now {_short(new[name])}" for name in differing[:4])
+        raise UsageError(
+            f"{output} holds a run with other settings ({said}).",
+            hint="Give another --output, the same settings to go on, or --fresh to start over.",
+        )
+
+
+def _short(value: Any) -> str:
+    text = canonical_json(value) if isinstance(value, dict | list) else str(value)
+    return text if len(text) < 60 else text[:57] + "..."
+
+
+def _note_execution(output: Path, watcher: TrainingWatcher) -> None:
+    """Add this execution to ``machine.json``; say where library versions changed since the last."""
+    folder = RunFolder(output)
+    before = folder.read_executions()
+    now = library_versions(*(f"{name} {_version(name)}" for name in LIBRARIES))
+    if before and (changed := changes(before[-1].get("versions", {}), now)):
+        watcher.note(f"Other library versions than before: {', '.join(changed)}. Last digits may differ.")
+    folder.add_execution({**describe_machine(), "versions": now})
+
+
+def _version(name: str) -> str:
+    import importlib.metadata
+
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(name)
+    return ""
+
+
+def _start(model: Any, processor: Any, recipe: Recipe, precision: str, accelerator: Any) -> Start:
+    from finedefics.loading import Start, load
+
+    if isinstance(model, str | Path):
+        return load(str(model), recipe, precision, str(accelerator.device), processor)
+    if processor is None:
+        raise UsageError("a model in memory needs its processor beside it.")
+    if recipe.method == "qlora":
+        raise UsageError("QLoRA loads its weights itself.", hint="Give the checkpoint's folder, or method='lora'.")
+    return Start(model, processor, {}, "in memory")
+
+
+def _spare_temperatures(accelerator: Any, made: Stage) -> None:
+    """Keep scalars out of FSDP, which shards no scalars.
+
+    Their gradients need no exchange: under ``paper`` every process has the loss of all rows, else they are frozen.
+    """
+    plugin = getattr(accelerator.state, "fsdp_plugin", None)
+    if plugin is not None and made.temperatures is not None:
+        plugin.ignored_modules = [made.temperatures]
+
+
+def _flat_recipe(stage: str, recipe: Recipe) -> dict[str, Any]:
+    """Return the recipe as trackers take it: plain values only."""
+    flat = {
+        name: value if isinstance(value, int | float | str) else str(value) for name, value in asdict(recipe).items()
+    }
+    return {"stage": stage, **flat}
+
+
+@contextlib.contextmanager
+def _own_generators() -> Iterator[None]:
+    """Leave the caller's random numbers where they were: dropout draws from torch's global generators."""
+    import random
+
+    import numpy as np
+    import torch
+
+    plain, arrays = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(plain)
+        np.random.set_state(arrays)
+
+
+@contextlib.contextmanager
+def _held(output: Path | None, stage: str, accelerator: Any) -> Iterator[None]:
+    """Let one execution at a time work in a folder."""
+    if output is None or not accelerator.is_main_process:
+        yield
+        return
+    with lock(output.parent / f".{output.name}.lock", f"training stage {stage} in {output}", timeout=0):
+        yield

@@ -1,0 +1,318 @@
+"""The training loop of both stages: one linear recipe on accelerate, any number of processes.
+
+What is trained and how is not decided here: a module gives the losses of a batch (`Stage`), accelerate spreads it over
+devices as its configuration says (one GPU, data-parallel, FSDP, DeepSpeed).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fgvr_bench.core.interrupts import first_interrupt
+from fgvr_bench.errors import FgvrError, Stopped
+from finedefics.batches import PassSource, Plan, Prepared, make_plan, read_ahead
+from finedefics.checkpoints import Checkpoints, found
+from finedefics.logbook import Logbook, StepRecord, TrainingWatcher
+from finedefics.presets import TERMS, Recipe
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from finedefics.rows import TrainingRow
+
+
+PATIENCE = timedelta(days=1)
+"""How long processes wait for one another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What one stage trains."""
+
+    name: str
+    """``align`` or ``tune``."""
+    module: nn.Module
+    """Called with a batch; gives 0-dimensional tensors by name: ``total``, which is minimised, and each of `TERMS`
+    that was computed."""
+    collate: Callable[[Sequence[TrainingRow]], Any]
+    """Makes a batch of rows; travels to worker processes."""
+    temperatures: nn.Module | None = None
+    """Stage I's, inside `module`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """How a stage is carried out; nothing here changes what comes of it."""
+
+    output: Path | None = None
+    """Folder of the run; None leaves nothing on disk (and cannot be resumed)."""
+    save_every: int = 100
+    """Steps between checkpoints; the last step has one in any case."""
+    keep: int = 2
+    """Checkpoints that are kept."""
+    log_every: int = 10
+    """Steps between logged ones; the first and the last step are logged in any case."""
+    workers: int = 0
+    """Processes that read images ahead."""
+    trackers: tuple[str, ...] = ()
+    """``tensorboard``, ``wandb`` ... as accelerate names them."""
+
+
+class Training:
+    """One stage being trained, in one of its processes."""
+
+    def __init__(
+        self, stage: Stage, rows: Sequence[TrainingRow], recipe: Recipe, accelerator: Any, conduct: Conduct
+    ) -> None:
+        self.stage, self.rows, self.recipe, self.conduct = stage, rows, recipe, conduct
+        self.accelerator = accelerator
+        self.plan: Plan = make_plan(len(rows), recipe, accelerator.num_processes)
+        self.trained = [name for name, parameter in stage.module.named_parameters() if parameter.requires_grad]
+        optimizer, self.schedule = _optimiser(stage.module, recipe, self.plan.steps)
+        self.module, self.optimizer = accelerator.prepare(stage.module, optimizer)
+        accelerator.register_for_checkpointing(self.schedule)
+        self.checkpoints = (
+            Checkpoints(accelerator, self.module, self.trained, conduct.output, conduct.keep)
+            if conduct.output is not None
+            else None
+        )
+
+    def run(self, watcher: TrainingWatcher) -> list[StepRecord]:
+        """Train to the last step, from the newest checkpoint on; return what was logged.
+
+        Raises:
+            FgvrError: a loss that is not finite, an image that cannot be read, a full disk; says which row or folder.
+            Stopped: at the user's request, with a checkpoint.
+        """
+        first = self._resumed()
+        book = Logbook(self.conduct.output if self.accelerator.is_main_process else None, first)
+        source = PassSource(self.rows, self.plan, self.accelerator.process_index, self.stage.collate)
+        passes = read_ahead(source, first * self.plan.accumulated, self.conduct.workers)
+        self.module.train()
+        window: list[dict[str, torch.Tensor]] = []
+        watcher.started(self.stage.name, first, self.plan.steps)
+        told = "Finishing this step and saving; Ctrl-C once more stops at once."
+        try:
+            with first_interrupt(lambda: watcher.note(told)) as interrupted:
+                for step in range(first + 1, self.plan.steps + 1):
+                    rate = self.schedule.get_last_lr()[0]
+                    norm = self._step(passes, window)
+                    watcher.stepped(step)
+                    if step % self.conduct.log_every == 0 or step in {1, self.plan.steps}:
+                        record = self._record(step, rate, norm, window)
+                        book.add(record)
+                        watcher.logged(record)
+                        self.accelerator.log(record.flat(), step=step)
+                    stop = interrupted() and self.accelerator.num_processes == 1
+                    if self.checkpoints and (stop or step % self.conduct.save_every == 0 or step == self.plan.steps):
+                        self.checkpoints.save(step)
+                    if stop and step < self.plan.steps:
+                        raise Stopped(f"stopped after step {step} of {self.plan.steps}.", hint=self._how_to_go_on())
+        finally:
+            watcher.finished()
+            for tracker in self.accelerator.trackers:
+                tracker.finish()
+        return book.records
+
+    def _resumed(self) -> int:
+        """Go on from the newest checkpoint; return its step, 0 where there is none."""
+        whole = found(self.conduct.output) if self.conduct.output is not None else []
+        if not whole or self.checkpoints is None:
+            return 0
+        step = whole[-1][0]
+        self.checkpoints.load(step)
+        return step
+
+    def _how_to_go_on(self) -> str:
+        where = self.conduct.output
+        return f"Type the same command again to go on from there ({where})." if where else "Nothing was kept."
+
+    def _step(self, passes: Iterator[Prepared], window: list[dict[str, torch.Tensor]]) -> torch.Tensor | None:
+        """Take one optimiser step; return the length of the gradient (DeepSpeed keeps it to itself: None)."""
+        from accelerate.utils import send_to_device
+
+        taken: list[tuple[Prepared, torch.Tensor]] = []
+        norm: torch.Tensor | None = None
+        for _ in range(self.plan.accumulated):
+            prepared = next(passes)
+            with self.accelerator.accumulate(self.module):
+                losses = self.module(send_to_device(prepared.batch, self.accelerator.device, non_blocking=True))
+                self.accelerator.backward(losses["total"])
+                window.append({name: value.detach() for name, value in losses.items()})
+                taken.append((prepared, losses["total"].detach()))
+                if self.accelerator.sync_gradients:
+                    self._refuse_not_finite(taken)
+                    most = self.recipe.max_grad_norm or math.inf
+                    norm = self.accelerator.clip_grad_norm_(self.module.parameters(), most)
+                    self._refuse_not_finite(taken, norm)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+        self.schedule.step()
+        return norm
+
+    def _refuse_not_finite(self, taken: Sequence[tuple[Prepared, torch.Tensor]], norm: Any = None) -> None:
+        """Stop before weights are spoilt, naming the rows.
+
+        Under float16 gradients overflow as a matter of course, and the scaler leaves those steps out; so there only
+        the loss is looked at.
+        """
+        import torch
+
+        if norm is not None:
+            if self.accelerator.scaler is not None or torch.isfinite(torch.as_tensor(norm)):
+                return
+            bad, what = [index for prepared, _ in taken for index in prepared.rows], "gradient"
+        else:
+            finite = torch.isfinite(torch.stack([loss for _, loss in taken])).tolist()
+            bad = [
+                index for (prepared, _), fine in zip(taken, finite, strict=True) if not fine for index in prepared.rows
+            ]
+            what = "loss"
+        if bad:
+            named = "; ".join(self.rows[index].where for index in bad[:64])
+            raise FgvrError(
+                f"the {what} of stage {self.stage.name} is not finite. The batch's rows: {named}.",
+                hint="Nothing of this step was kept. Look at these rows, or lower --learning-rate; "
+                "--precision float32 tells whether rounding is the cause.",
+            )
+
+    def _record(self, step: int, rate: float, norm: Any, window: list[dict[str, torch.Tensor]]) -> StepRecord:
+        """Put the passes since the last logged step together, over all processes, and forget them."""
+        means = _means(self.accelerator, ("total", *(name.replace("-", "_") for name in TERMS)), window)
+        window.clear()
+        loss = means.pop("total")
+        return StepRecord(
+            step=step,
+            epoch=step * self.plan.batch_size / self.plan.rows,
+            loss=loss,
+            learning_rate=rate,
+            gradient_norm=_finite(norm),
+            terms=means,
+            temperatures=temperatures_of(self.stage.temperatures),
+        )
+
+
+def _means(accelerator: Any, names: Sequence[str], window: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, float]:
+    """Return the mean of each loss over passes and processes; one that no pass had is left out."""
+    import torch
+
+    absent = torch.full((), math.nan, device=accelerator.device)
+    table = torch.stack([torch.stack([each.get(name, absent).float() for name in names]) for each in window])
+    sums = torch.stack([table.nansum(dim=0), (~table.isnan()).sum(dim=0).float()])
+    total, count = accelerator.reduce(sums, reduction="sum").tolist()
+    return {name: total[place] / count[place] for place, name in enumerate(names) if count[place]}
+
+
+def temperatures_of(module: nn.Module | None) -> dict[str, float]:
+    """Return stage I's temperatures by name."""
+    parameters = module.named_parameters() if module is not None else ()
+    return {name: float(parameter.detach()) for name, parameter in parameters}
+
+
+def _finite(norm: Any) -> float | None:
+    value = None if norm is None else float(norm)
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _optimiser(module: Any, recipe: Recipe, steps: int) -> tuple[Any, Any]:
+    """Return AdamW, with weight decay for matrices only, and the course of its learning rate."""
+    import torch
+    from transformers import get_scheduler
+
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [each for each in trained if each.ndim >= 2], "weight_decay": recipe.weight_decay},
+        {"params": [each for each in trained if each.ndim < 2], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=recipe.learning_rate,
+        betas=(recipe.beta1, recipe.beta2),
+        eps=recipe.epsilon,
+        fused=all(parameter.is_cuda for parameter in trained) or None,
+    )
+    schedule = get_scheduler(recipe.schedule, optimizer, recipe.warmup_steps, steps)
+    return optimizer, schedule
+
+
+class Processes:
+    """The processes that accelerate or torchrun launched; one, where nobody did.
+
+    They may wait for the first one as long as an evaluation takes, hence the patience.
+    """
+
+    def __init__(self, device: str) -> None:
+        from fgvr_bench.engines import torchvision_ops
+
+        torchvision_ops.ensure()
+        from accelerate.state import PartialState
+
+        self._state = PartialState(cpu=device == "cpu", timeout=PATIENCE)
+        self.is_first: bool = self._state.is_main_process
+        self.count: int = self._state.num_processes
+
+    @contextlib.contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """Let nobody on before every process, the first one with its own work, is through the block."""
+        yield
+        self._state.wait_for_everyone()
+
+
+def make_accelerator(recipe: Recipe, device: str, conduct: Conduct) -> Any:
+    """Return accelerate's object for one stage; a process may make one after the other, of different precision.
+
+    Args:
+        recipe: gives precision and accumulation.
+        device: ``auto`` or ``cpu``.
+        conduct: gives trackers and the folder that they write to.
+
+    Raises:
+        UsageError: the batch cannot be shared by the processes that were launched.
+        FgvrError: a tracker's library is not installed.
+    """
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState, GradientState, PartialState
+    from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin
+
+    alone = int(PartialState._shared_state.get("num_processes", 1)) == 1
+    AcceleratorState._reset_state(reset_partial_state=alone)
+    GradientState._reset_state()
+    count = Processes(device).count
+    precision = resolve_precision(recipe, PartialState().device.type)
+    parts = make_plan(1, recipe, count).accumulated
+    with _trackers_explained(conduct.trackers):
+        return Accelerator(
+            cpu=device == "cpu",
+            mixed_precision={"bfloat16": "bf16", "float16": "fp16"}.get(precision, "no"),
+            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=parts, sync_with_dataloader=False),
+            log_with=list(conduct.trackers) or None,
+            project_dir=str(conduct.output) if conduct.output is not None else None,
+            # Without a term of the loss some adapters get no gradient, which data-parallel training has to expect.
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=bool(recipe.without))],
+        )
+
+
+def resolve_precision(recipe: Recipe, device_type: str) -> str:
+    """Return the precision that a recipe computes in on a kind of device."""
+    if recipe.precision != "auto":
+        return recipe.precision
+    return "bfloat16" if device_type == "cuda" else "float32"
+
+
+@contextlib.contextmanager
+def _trackers_explained(trackers: Sequence[str]) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, ImportError) as error:
+        if not trackers:
+            raise
+        raise FgvrError(
+            f"cannot log to {', '.join(trackers)}: {error}", hint="Install its library, or leave --tracker out."
+        ) from error
