@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,13 @@ from test_run_story import play
 from toy import Script, ToyModel, ToyPlugin, toy_host
 
 from fgvr_bench.cli.leaderboard import leaderboard
-from fgvr_bench.core.leaderboard import MARKERS, build_tables, to_csv, to_markdown
+from fgvr_bench.core.board_data import to_csv, to_json
+from fgvr_bench.core.board_html import to_html
+from fgvr_bench.core.board_latex import to_latex
+from fgvr_bench.core.board_text import to_markdown, to_text
+from fgvr_bench.core.index import Found, Index
+from fgvr_bench.core.leaderboard import Table, build_tables
+from fgvr_bench.core.placing import MARKERS
 from fgvr_bench.core.rescoring import rescore, write_scores
 from fgvr_bench.core.results import read_runs
 from fgvr_bench.core.run_folder import run_id
@@ -23,24 +30,41 @@ from fgvr_bench.core.subset import import_subset
 from fgvr_bench.errors import FgvrError
 
 
+def read(*folders: Path) -> Found:
+    with Index() as index:
+        return index.read(folders, toy_host())
+
+
+def tables(*folders: Path) -> list[Table]:
+    return build_tables(read(*folders).runs)
+
+
 def board(folder: Path) -> str:
-    return to_markdown(build_tables(read_runs(folder)[0]))
+    return to_markdown(tables(folder))
 
 
 def body(markdown: str) -> list[list[str]]:
-    rows = [line.strip("|").split("|") for line in markdown.splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in row] for row in rows]
+    """Return head and rows of models: name and figures, without intervals, marks, ranks and headings of blocks."""
+    rows = [line.strip("|").split("|") for line in markdown.splitlines() if line.startswith("| ")]
+    rows = [[re.sub(r"<br><sub>.*?</sub>|[*≈]", "", cell).strip() for cell in row] for row in rows]
+    head = rows[0]
+    kept = [place for place, name in enumerate(head) if name not in {"rank", "parameters", "tokens", "from"}]
+    bare = {"options alone (naive Bayes)", "chance"}
+    return [[row[place] for place in kept] for row in rows if row[0] not in bare and (any(row[1:]) or row is head)]
 
 
 def test_models_stand_in_rows_and_datasets_in_columns_with_counts(tmp_path: Path) -> None:
     play(tmp_path)
     play(tmp_path, dataset=ToyPlugin("toy-2", each=5))
     play(tmp_path, ToyModel("says-a", Script("always-a")))
-    head, _, first, second = body(board(tmp_path))
-    assert head == ["model", "toy<br>n = 40", "toy-2<br>n = 20", "mean"]
-    assert first == ["oracle", "100.0", "100.0", "100.0"]
+    head, first, second = body(board(tmp_path))
+    assert head == ["model", "toy<br>n = 40", "toy-2<br>n = 20", "mean<br>of datasets", "micro<br>all questions"]
+    assert first == ["oracle", "100.00", "100.00", "100.00", "100.00"]
     assert second[0] == "says-a"
-    assert second[2:] == ["", ""], "a missing cell is empty and keeps the model out of the mean"
+    assert second[2:] == ["", "", ""], "a missing cell is empty and keeps the model out of the averages"
+    play(tmp_path, ToyModel("again"))
+    ranks = {line.label: line.rank for line in tables(tmp_path)[0].lines}
+    assert (ranks.get("oracle"), ranks.get("says-a")) == (None, None), "and out of their ranking"
 
 
 def test_unfinished_and_partial_runs_are_counted_and_left_out(tmp_path: Path) -> None:
@@ -65,27 +89,33 @@ def test_seen_and_unseen_classes_stand_with_their_harmonic_mean(tmp_path: Path) 
     import_subset(file, dataset.dataset, "test", "seen")
     for name in ("seen", "unseen"):
         play(tmp_path / "r", ToyModel("says-a", Script("always-a")), dataset, subset=name)
-    head, _, row = body(board(tmp_path / "r"))
+    head, row = body(board(tmp_path / "r"))
     assert head == ["model", "toy seen<br>n = 20", "toy unseen<br>n = 20", "toy<br>harmonic mean"]
     seen, unseen = (run.metrics["accuracy"] or 0 for run in read_runs(tmp_path / "r")[0])
-    assert float(row[3]) == pytest.approx(100 * 2 * seen * unseen / (seen + unseen), abs=0.05)
+    assert float(row[3]) == pytest.approx(100 * 2 * seen * unseen / (seen + unseen), abs=0.006)
 
 
 def test_runs_of_one_cell_that_differ_are_rows_labelled_by_what_differs(tmp_path: Path) -> None:
     play(tmp_path)
     play(tmp_path, batch_size=3)
-    labels = [row[0] for row in body(board(tmp_path))[2:]]
+    labels = [row[0] for row in body(board(tmp_path))[1:]]
     assert sorted(labels) == ["oracle (batch size 3)", "oracle (batch size auto)"]
 
 
+def rows_of_runs(text: str) -> list[dict[str, str]]:
+    return [row for row in csv.DictReader(io.StringIO(text)) if row["run_id"]]
+
+
 def labels_of(folder: Path) -> list[str]:
-    return sorted(row[0] for row in body(board(folder))[2:])
+    return sorted(row[0] for row in body(board(folder))[1:])
 
 
 def edited(folder: Path, **changes: Any) -> None:
-    """Change the run.json of a folder, as files from elsewhere may differ."""
-    content = json.loads((folder / "run.json").read_text())
-    (folder / "run.json").write_text(json.dumps({**content, **changes}))
+    """Change the run.json of a folder, as files from elsewhere may differ; the id follows the inputs."""
+    content = {**json.loads((folder / "run.json").read_text()), **changes}
+    if "run_id" not in changes:
+        content["run_id"] = run_id(content["inputs"])
+    (folder / "run.json").write_text(json.dumps(content))
 
 
 def copied(folder: Path, **inputs: Any) -> None:
@@ -94,7 +124,7 @@ def copied(folder: Path, **inputs: Any) -> None:
     content["inputs"] |= inputs
     name = run_id(content["inputs"])
     shutil.copytree(folder, folder.parent / name)
-    edited(folder.parent / name, inputs=content["inputs"], run_id=name)
+    edited(folder.parent / name, inputs=content["inputs"])
 
 
 def test_checkpoints_of_one_model_on_different_datasets_never_share_a_row(tmp_path: Path) -> None:
@@ -103,7 +133,7 @@ def test_checkpoints_of_one_model_on_different_datasets_never_share_a_row(tmp_pa
         inputs = json.loads((folder / "run.json").read_text())["inputs"]
         edited(folder, inputs={**inputs, "model": {**inputs["model"], "sha256": digest}})
     assert labels_of(tmp_path) == ["oracle (sha256 aaaaaaaa)", "oracle (sha256 bbbbbbbb)"]
-    assert all(row[-1] == "" for row in body(board(tmp_path))[2:]), "no mean over two checkpoints"
+    assert all(row[-1] == "" for row in body(board(tmp_path))[1:]), "no mean over two checkpoints"
 
 
 def test_a_row_is_not_split_by_what_differs_with_the_dataset_alone(tmp_path: Path) -> None:
@@ -128,14 +158,12 @@ def test_two_imports_of_one_cell_are_two_rows(tmp_path: Path) -> None:
     assert labels_of(tmp_path) == ["oracle (file one.json)", "oracle (file two.json)"]
 
 
-def test_runs_equal_in_all_but_their_id_are_told_apart_by_it(tmp_path: Path) -> None:
-    folder = play(tmp_path).results[0].folder
-    shutil.copytree(folder, folder.parent / "other")
-    edited(folder.parent / "other", run_id="0123456789ab")
-    assert labels_of(tmp_path) == ["oracle (run 0123456789ab)", f"oracle (run {folder.name})"]
-    runs, _, _ = read_runs(tmp_path)
-    (table,) = build_tables([*runs, *runs])
-    assert len(table.rows) == 2, "a folder named twice is one run"
+def test_a_run_that_is_found_twice_counts_once(tmp_path: Path) -> None:
+    folder = play(tmp_path / "a").results[0].folder
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    found = read(tmp_path)
+    assert (len(found.runs), found.copies, found.problems) == (1, 1, [])
+    assert len(read(tmp_path / "a", tmp_path / "a", folder).runs) == 1, "a folder named twice is one folder"
 
 
 def test_labels_that_differ_only_where_they_are_cut_stay_two_rows(tmp_path: Path) -> None:
@@ -169,7 +197,8 @@ def test_the_board_shows_the_main_metric_that_the_run_names(tmp_path: Path) -> N
     folder = play(tmp_path).results[0].folder
     edited(folder, main_metric="truth-rank", metrics={"accuracy": 1.0, "a-first": 0.5, "truth-rank": 0.25})
     assert "truth-rank in %" in board(tmp_path)
-    assert body(board(tmp_path))[2] == ["oracle", "25.0"]
+    assert body(board(tmp_path))[1] == ["oracle", "25.00"]
+    assert "interval" not in board(tmp_path), "its bits say nothing of that figure"
     edited(folder, main_metric="gone")
     assert "its main metric 'gone' is none of its metrics" in read_runs(tmp_path)[1][0]
 
@@ -178,9 +207,9 @@ def test_a_run_that_names_no_main_metric_shows_accuracy_or_its_first(tmp_path: P
     folder = play(tmp_path).results[0].folder
     content = json.loads((folder / "run.json").read_text())
     content.pop("main_metric", None)
-    for metrics, shown in (({"a": 0.5, "accuracy": 0.25}, "25.0"), ({"b": 0.5, "c": 0.25}, "50.0")):
+    for metrics, shown in (({"a": 0.5, "accuracy": 1.0}, "100.00"), ({"b": 0.5, "c": 0.25}, "50.00")):
         (folder / "run.json").write_text(json.dumps({**content, "metrics": metrics}))
-        assert body(board(tmp_path))[2][1] == shown
+        assert body(board(tmp_path))[1][1] == shown
 
 
 @pytest.mark.parametrize(
@@ -206,18 +235,21 @@ def test_a_run_with_damaged_figures_or_inputs_costs_only_itself(tmp_path: Path, 
     runs, (problem,), _ = read_runs(tmp_path)
     assert [run.model for run in runs] == ["oracle"]
     assert str(folder) in problem
+    found = read(tmp_path)
+    assert [each.run.model for each in found.runs] == ["oracle"]
+    assert str(folder) in found.problems[0]
     assert "100.0" in board(tmp_path)
 
 
 def test_failed_and_unparsed_answers_stand_under_the_table(tmp_path: Path) -> None:
     play(tmp_path, dataset=ToyPlugin(broken=frozenset({"Amber/0001"})))
-    assert "oracle on toy: 1 failed" in board(tmp_path)
+    assert "oracle: toy 1 failed" in board(tmp_path)
 
 
 def test_a_run_scored_by_another_version_says_so_until_it_is_scored_again(tmp_path: Path) -> None:
     path = play(tmp_path).results[0].folder / "run.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "scored_by": "0.0.1"}))
-    assert "oracle on toy: scored by fgvr-bench 0.0.1." in board(tmp_path)
+    assert "oracle: toy scored by fgvr-bench 0.0.1." in board(tmp_path)
     write_scores(rescore(toy_host(), path.parent))
     assert "scored by" not in board(tmp_path)
 
@@ -226,14 +258,14 @@ def test_the_same_runs_give_the_same_bytes_in_whatever_order_they_come(tmp_path:
     for seed in (0, 1):
         play(tmp_path, seed=seed)
         play(tmp_path, ToyModel("says-a", Script("always-a")), seed=seed)
-    runs, _, _ = read_runs(tmp_path)
-    assert to_markdown(build_tables(runs)) == to_markdown(build_tables(runs[::-1]))
-    assert to_csv(build_tables(runs)) == to_csv(build_tables(runs[::-1]))
+    runs = read(tmp_path).runs
+    for write in (to_markdown, to_text, to_csv, to_json, to_latex, to_html):
+        assert write(build_tables(runs)) == write(build_tables(runs[::-1]))
 
 
 def test_csv_has_a_row_a_run_and_figures_in_full(tmp_path: Path) -> None:
     play(tmp_path, ToyModel("says-a", Script("always-a")))
-    (row,) = csv.DictReader(io.StringIO(to_csv(build_tables(read_runs(tmp_path)[0]))))
+    (row,) = rows_of_runs(to_csv(tables(tmp_path)))
     stored = json.loads(next(tmp_path.rglob("run.json")).read_text())
     assert float(row["accuracy"]) == stored["metrics"]["accuracy"]
     assert (row["questions"], row["run_id"]) == ("40", stored["run_id"])
@@ -251,37 +283,27 @@ def test_a_damaged_or_newer_run_is_named_and_the_rest_is_built(tmp_path: Path, d
     result = CliRunner().invoke(leaderboard, ["build", str(tmp_path)])
     assert result.exit_code == 0
     assert str(bad) in result.stderr
-    assert "oracle      100.0" in result.stdout
+    assert re.search(r"oracle +100\.00", result.stdout)
+    strict = CliRunner().invoke(leaderboard, ["build", str(tmp_path), "--strict"])
+    assert isinstance(strict.exception, FgvrError)
+    assert strict.stdout == ""
 
 
 def test_csv_says_what_each_run_was_asked_and_counts_failures_once(tmp_path: Path) -> None:
     play(tmp_path, dataset=ToyPlugin(broken=frozenset({"Amber/0001"})), seed=3)
-    text = to_csv(build_tables(read_runs(tmp_path)[0]))
+    text = to_csv(tables(tmp_path))
     heads = text.splitlines()[0].split(",")
     assert len(heads) == len(set(heads))
-    (row,) = csv.DictReader(io.StringIO(text))
+    (row,) = rows_of_runs(text)
     asked = [row[name] for name in ("subset", "shown", "seed", "permutations", "failed", "main_metric")]
     assert asked == ["", "shown", "3", "1", "1", "accuracy"]
     assert len(row["images"]) == 64
 
 
-def test_hostile_names_are_inert_in_every_format(tmp_path: Path) -> None:
-    name = '=cmd|"<script>`x`|[y](z)\x1b[31m'
-    path = play(tmp_path).results[0].folder / "run.json"  # a submitted file may say anything
-    path.write_text(json.dumps({**json.loads(path.read_text()), "model": name}))
-    tables = build_tables(read_runs(tmp_path)[0])
-    markdown = to_markdown(tables)
-    assert "<script>" not in markdown
-    assert "\x1b" not in markdown
-    assert all(len(row) == 2 for row in body(markdown)), "a | in a name makes no column"
-    (row,) = csv.DictReader(io.StringIO(to_csv(tables)))
-    assert row["model"].startswith("'=")
-
-
 def test_output_writes_between_markers_and_check_tells_whether_it_is_current(tmp_path: Path) -> None:
     play(tmp_path / "results")
     readme = tmp_path / "README.md"
-    readme.write_text(f"# Mine\n\n{MARKERS[0]}\nold\n{MARKERS[1]}\n\nThe end.\n")
+    readme.write_text(f"# Mine\n\n{MARKERS.start}\nold\n{MARKERS.end}\n\nThe end.\n")
     build = ["build", str(tmp_path / "results"), "--output", str(readme)]
     stale = CliRunner().invoke(leaderboard, [*build, "--check"])
     assert isinstance(stale.exception, FgvrError)
@@ -289,7 +311,7 @@ def test_output_writes_between_markers_and_check_tells_whether_it_is_current(tmp
     assert CliRunner().invoke(leaderboard, build).exit_code == 0
     assert readme.read_text().startswith("# Mine\n")
     assert readme.read_text().endswith("\n\nThe end.\n")
-    assert "| oracle | 100.0 |" in readme.read_text()
+    assert "| oracle | 100.00<br>" in readme.read_text()
     assert CliRunner().invoke(leaderboard, [*build, "--check"]).exit_code == 0
 
 
@@ -299,7 +321,7 @@ def test_a_file_without_a_place_for_the_board_is_left_as_it_is(tmp_path: Path) -
     mine.write_text("# Mine\n")
     done = CliRunner().invoke(leaderboard, ["build", str(tmp_path / "results"), "--output", str(mine)])
     assert isinstance(done.exception, FgvrError)
-    assert MARKERS[0] in str(done.exception)
+    assert MARKERS.start in str(done.exception)
     assert mine.read_text() == "# Mine\n"
 
 

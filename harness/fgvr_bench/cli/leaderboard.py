@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import importlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 
-from fgvr_bench.cli.output import note
+from fgvr_bench.cli.output import note, progress
 from fgvr_bench.core.files import write_text
-from fgvr_bench.core.leaderboard import MARKERS, between_markers, build_tables, to_csv, to_markdown, to_text
-from fgvr_bench.core.results import read_runs
+from fgvr_bench.core.host import host
+from fgvr_bench.core.placing import Place, placed
 from fgvr_bench.errors import FgvrError
 
-FORMATS = {"text": to_text, "markdown": to_markdown, "csv": to_csv}
+FORMATS = {
+    "text": ("board_text", "to_text"),
+    "markdown": ("board_text", "to_markdown"),
+    "csv": ("board_data", "to_csv"),
+    "json": ("board_data", "to_json"),
+    "latex": ("board_latex", "to_latex"),
+    "html": ("board_html", "to_html"),
+}
+"""Module of `fgvr_bench.core` and function that writes each."""
+ENDINGS = {".csv": "csv", ".md": "markdown", ".json": "json", ".tex": "latex", ".html": "html", ".htm": "html"}
 
 
 @click.group(short_help="Build boards from results.")
@@ -33,51 +45,83 @@ def leaderboard() -> None:
     help="Write to this file; between the markers of one that has them.",
 )
 @click.option("--check", is_flag=True, help="Change nothing; exit 1 with the difference where --output is not current.")
-def build(folders: tuple[Path, ...], kind: str | None, output: Path | None, check: bool) -> None:
+@click.option("--strict", is_flag=True, help="Build nothing where a run cannot be used, or where there is none.")
+@click.option("--reported", is_flag=True, help="Show what others reported (reported/*.jsonl in FOLDERS) beneath.")
+def build(
+    folders: tuple[Path, ...], kind: str | None, output: Path | None, check: bool, strict: bool, reported: bool
+) -> None:
     """Build the board of all complete runs below FOLDERS (results).
 
-    Runs that asked differently (protocol, task, option set, images) never share a column.
+    Every run is checked: its id, the digest of its responses, and that they give its figures. Runs that asked
+    differently (protocol, task, option set, images) never share a column. docs/leaderboards.md explains intervals,
+    ranks and blocks.
 
     \b
     fgvr-bench leaderboard build
     fgvr-bench leaderboard build results --output README.md --check
+    fgvr-bench leaderboard build results --output board.tex --reported
     """
-    found = [read_runs(folder) for folder in folders or (Path("results"),)]
-    for problem in [problem for _, problems, _ in found for problem in problems]:
-        note(problem)
-    if unfinished := sum(count for _, _, count in found):
-        note(f"{unfinished} unfinished or partial run{'s' * (unfinished > 1)} left out.")
-    tables = build_tables([run for runs, _, _ in found for run in runs])
-    suffix = output.suffix.lower() if output else ""
-    board = FORMATS[kind or {".csv": "csv", ".md": "markdown"}.get(suffix, "text")](tables)
+    if check and output is None:
+        raise click.UsageError("--check needs --output, the file to compare with")
+    kind = kind or ENDINGS.get(output.suffix.lower() if output else "", "text")
+    board = _board(folders or (Path("results"),), kind, strict, reported)
     if output is None:
-        if check:
-            raise click.UsageError("--check needs --output, the file to compare with")
         click.echo(board, nl=False)
-        return
-    _write_or_check(output, board, check)
+    else:
+        _write_or_check(output, kind, board, check)
 
 
-def _write_or_check(output: Path, board: str, check: bool) -> None:
+def _board(folders: tuple[Path, ...], kind: str, strict: bool, reported: bool) -> str:
+    from fgvr_bench.core.index import Index
+    from fgvr_bench.core.leaderboard import build_tables
+    from fgvr_bench.core.reported import read_reported
+
+    with Index() as index:
+        found = index.read(folders, host(), _progress)
+        for problem in found.problems:
+            note(problem)
+        if found.unfinished:
+            note(f"{found.unfinished} unfinished or partial run{'s' * (found.unfinished > 1)} left out.")
+        if found.copies:
+            note(f"{found.copies} run{'s' * (found.copies > 1)} found twice, answer for answer; counted once.")
+        if not found.runs:
+            note(f"there is no complete run below {', '.join(map(str, folders))}.")
+        if strict and (found.problems or not found.runs):
+            count = len(found.problems)
+            raise FgvrError(
+                f"{count} run{'s' * (count != 1)} cannot be used (named above)." if count else "there is no run.",
+                hint="Without --strict the board is built of the others.",
+            )
+        tables = build_tables(found.runs, index, read_reported(folders) if reported else ())
+    module, name = FORMATS[kind]
+    write: Callable[..., str] = getattr(importlib.import_module(f"fgvr_bench.core.{module}"), name)
+    return write(tables)
+
+
+@contextlib.contextmanager
+def _progress(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    with progress(description, total) as advance:
+        yield advance
+
+
+def _write_or_check(output: Path, kind: str, board: str, check: bool) -> None:
     try:
-        before = output.read_text(encoding="utf-8") if output.exists() else ""
+        before = output.read_bytes().decode("utf-8") if output.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise FgvrError(f"{output} cannot be read as text: {error}.") from error
-    after = between_markers(before, board)
-    if after is None:
-        if before and before.split("\n", 1)[0] != board.split("\n", 1)[0]:
-            raise FgvrError(
-                f"{output} is no board and has no place for one; it is left as it is.",
-                hint=f"Put the lines {MARKERS[0]} and {MARKERS[1]} where the board belongs, or name a new file.",
-            )
-        after = board
+    place = placed(before, board, kind)
+    if isinstance(place, Place):
+        raise FgvrError(
+            f"{output} is no board and has no place for one; it is left as it is.",
+            hint=f"Put the lines {place.start} and {place.end} where the board belongs, or name a new file.",
+        )
     if not check:
-        write_text(output, after)
+        write_text(output, place)
         note(f"written to {output}")
         return
-    if before != after:
+    if before != place:
         lines = difflib.unified_diff(
-            before.splitlines(), after.splitlines(), str(output), "what the results give", lineterm=""
+            before.splitlines(), place.splitlines(), str(output), "what the results give", lineterm=""
         )
         click.echo("\n".join(lines))
         raise FgvrError(

@@ -1,170 +1,302 @@
 """Boards: models × datasets, one table for each way of asking.
 
 Runs stand in one column only if they asked the same: dataset and split with equal images, subset, option set,
-protocol, task, seed and orders.  Runs of one model that differ in anything else are rows of their own, labelled
-by what differs; none is chosen silently.
+protocol, task, seed, orders, and the very same questions.  Runs of one model that differ in anything else are rows of
+their own, labelled by what differs; none is chosen silently.  Runs with blank images, guessing and the options alone
+are a block of their own beneath the models, never ranked.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import astuple, dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from fgvr_bench import __version__
-from fgvr_bench.core.board_rows import Row, build_rows
+from fgvr_bench.core.board_rows import build_rows
+from fgvr_bench.core.reported import Reported, columns_of, fits
 from fgvr_bench.core.results import Column, StoredRun
+from fgvr_bench.core.standing import Entry, Standing, stand
+from fgvr_bench.core.statistics import Interval
 
-MARKERS = ("<!-- leaderboard:start -->", "<!-- leaderboard:end -->")
-"""``leaderboard build --output`` replaces what stands between these lines of a file that has them."""
+if TYPE_CHECKING:
+    from fgvr_bench.core.index import Index, IndexedRun
+
+EXPOSURES = {
+    "zero-shot": "zero-shot",
+    "tuned": "tuned on train splits of these datasets",
+    "unknown": "not known what it was trained on",
+}
+"""Blocks of models, in the order in which they stand."""
+BLIND = "without a picture"
+REPORTED = "reported by others, not run here, not ranked"
+LEAKING = 0.05
+"""An option set that gives away this much more than chance is warned of, where tuned models meet it."""
 
 
 @dataclass(frozen=True, slots=True)
+class Figure:
+    """What stands in a cell."""
+
+    share: float
+    """Of 1."""
+    interval: Interval | None = None
+    mark: str = ""
+    """``best``, or ``level`` where it is not significantly worse than the best; empty where nothing is claimed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row of a board."""
+
+    label: str
+    figures: tuple[Figure | None, ...]
+    """One a column, then the harmonic means, then the averages."""
+    rank: int | None = None
+    shared: bool = False
+    """Whether another model has this rank."""
+    parameters: int | None = None
+    tokens: float | None = None
+    """Generated tokens an answer."""
+    source: str = ""
+    """``run``, ``re-scored`` (others asked, scored here), ``reported`` (a figure alone), or empty."""
+    cells: Mapping[Column, StoredRun] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rows under one heading."""
+
+    title: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
 class Table:
-    """One board: rows of models, columns of datasets, all asked in one way."""
+    """One board, all asked in one way."""
 
     protocol: str
     task: str
     metric: str
     """The main metric, whose figures the cells show."""
     columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    """Label and cells of each row, best average first."""
+    pairs: tuple[tuple[Column, Column], ...]
+    """Columns of seen and of unseen classes that have a harmonic mean."""
+    averages: tuple[str, ...]
+    """Heads of the averages: ``mean`` over datasets and ``micro``, all questions alike; none for one dataset."""
+    blocks: tuple[Block, ...]
+    standing: Standing
+    blind: Mapping[Column, float]
+    """What the options alone give away."""
+    chance: Mapping[Column, float]
+    classes: Mapping[Column, int]
+    """Number of classes that were asked about."""
+    sources: tuple[str, ...] = ()
+    """Where reported figures are from."""
+
+    @cached_property
+    def lines(self) -> tuple[Line, ...]:
+        """All rows, block by block."""
+        return tuple(line for block in self.blocks for line in block.lines)
 
 
-def build_tables(runs: Sequence[StoredRun]) -> list[Table]:
-    """Sort runs into tables; the same runs give the same tables in whatever order they come."""
-    ways: dict[tuple[str, str, str], list[StoredRun]] = {}
-    once = {run.folder.resolve(): run for run in runs}  # folders that were named twice
-    for run in sorted(once.values(), key=lambda each: (each.run_id, str(each.folder))):
-        ways.setdefault((run.column.protocol, run.column.task, run.main_metric), []).append(run)
-    return [_table(*way, members) for way, members in sorted(ways.items())]
+def build_tables(
+    runs: Sequence[IndexedRun], index: Index | None = None, reported: Sequence[Reported] = ()
+) -> list[Table]:
+    """Sort runs into tables; the same runs give the same tables in whatever order they come.
+
+    Args:
+        runs: as `Index.read` returns them.
+        index: keeps rankings from one time to the next; None computes them.
+        reported: figures of others, to stand beneath.
+    """
+    ways: dict[tuple[str, str, str], list[IndexedRun]] = {}
+    for each in sorted(runs, key=lambda each: (each.run.run_id, str(each.run.folder))):
+        way = (each.run.column.protocol, each.run.column.task, each.run.main_metric)
+        ways.setdefault(way, []).append(each)
+    tables = []
+    claims = list(reported)
+    for way, members in sorted(ways.items()):
+        columns = {each.run.column for each in members}
+        own = [claim for claim in claims if claim.metric == way[2] and any(fits(claim, each) for each in columns)]
+        claims = [claim for claim in claims if claim not in own]
+        tables.append(_Maker(way, members, own, index).table())
+    for way in sorted({(claim.protocol, claim.task, claim.metric) for claim in claims}):
+        own = [claim for claim in claims if (claim.protocol, claim.task, claim.metric) == way]
+        tables.append(_Maker(way, [], own, index).table())
+    return tables
 
 
-def _table(protocol: str, task: str, metric: str, runs: list[StoredRun]) -> Table:
-    columns = sorted({run.column for run in runs}, key=lambda each: (each.shown != "shown", astuple(each)))
-    rows = sorted(build_rows(runs), key=lambda row: (-len(row[1]), -(_mean(row[1]) or 0.0), row[0]))
-    return Table(protocol, task, metric, tuple(columns), tuple(rows))
+class _Maker:
+    """Puts one table together."""
+
+    def __init__(
+        self, way: tuple[str, str, str], runs: Sequence[IndexedRun], claims: Sequence[Reported], index: Index | None
+    ) -> None:
+        self.way, self.claims = way, claims
+        self.of = {each.run.folder: each for each in runs}
+        columns = {_pictured(each.run.column) for each in runs} or columns_of(claims)
+        self.columns = sorted(columns, key=astuple)
+        self.pairs = seen_and_unseen(self.columns)
+        self.averaged = 1 < len({column.dataset for column in self.columns}) == len(self.columns)
+        rows = build_rows([each.run for each in runs])
+        self.models = [(label, found) for label, cells in rows if (found := _only(cells, "shown"))]
+        self.controls = [(label, found) for label, cells in rows if (found := _only(cells, "blank"))]
+        models, controls = ([self._entry(cells) for _, cells in found] for found in (self.models, self.controls))
+        self.standing = stand(self.columns, models, controls, self.averaged, index)
+
+    def table(self) -> Table:
+        blind, chance = self._given("blind"), self._given("chance")
+        models = [(_exposure(cells), self._line(place)) for place, (_, cells) in enumerate(self.models)]
+        found = {title: [line for kind, line in models if kind == name] for name, title in EXPOSURES.items()}
+        found = {title: sorted(lines, key=_order) for title, lines in found.items()}
+        found[BLIND] = [
+            self._bare("options alone (naive Bayes)", blind),
+            self._bare("chance", chance),
+            *(self._control(f"{label}, blank images", cells) for label, cells in self.controls),
+        ]
+        found[REPORTED] = self._reported()
+        if not models and not self.controls:
+            found[BLIND] = []
+        blocks = {title: tuple(line for line in lines if any(line.figures)) for title, lines in found.items()}
+        return Table(
+            *self.way,
+            columns=tuple(self.columns),
+            pairs=tuple(self.pairs),
+            averages=self._average_names(),
+            blocks=tuple(Block(title, lines) for title, lines in blocks.items() if lines),
+            standing=self.standing,
+            blind=blind,
+            chance=chance,
+            classes={_pictured(each.run.column): each.questions.classes for each in self.of.values()},
+            sources=tuple(sorted({f"{claim.key}: {claim.source}" for claim in self.claims})),
+        )
+
+    def _average_names(self) -> tuple[str, ...]:
+        if not self.averaged:
+            return ()
+        return ("mean", "micro") if self.of else ("mean",)
+
+    def _entry(self, cells: Mapping[Column, StoredRun]) -> Entry:
+        return {column: self.of[run.folder] for column, run in cells.items()}
+
+    def _line(self, place: int) -> Line:
+        label, cells = self.models[place]
+        rank = self.standing.rank(place)
+        return Line(
+            label=label,
+            figures=(*self._cells(cells, place), *self._harmonic(cells), *self._averages(place)),
+            rank=rank,
+            shared=rank is not None and self.standing.shared(place),
+            parameters=next((run.parameters for run in cells.values()), None),
+            tokens=_tokens(list(cells.values())),
+            source="re-scored" if any(run.imported for run in cells.values()) else "run",
+            cells=cells,
+        )
+
+    def _cells(self, cells: Mapping[Column, StoredRun], place: int | None) -> list[Figure | None]:
+        found: list[Figure | None] = []
+        for column in self.columns:
+            run = cells.get(column)
+            share = None if run is None else main_figure(run)
+            if run is None or share is None:
+                found.append(None)
+                continue
+            interval = self.standing.interval(self.of[run.folder])
+            mark = "" if place is None else self.standing.mark(place, column)
+            found.append(Figure(share, interval, mark))
+        return found
+
+    def _averages(self, place: int) -> list[Figure | None]:
+        made: list[Figure | None] = []
+        for name in self._average_names():
+            found = self.standing.average(place, name)
+            made.append(None if found is None else Figure(*found, self.standing.mark(place, name)))
+        return made
+
+    def _harmonic(self, cells: Mapping[Column, StoredRun]) -> list[Figure | None]:
+        found: list[Figure | None] = []
+        for pair in self.pairs:
+            shares = [main_figure(cells[column]) if column in cells else None for column in pair]
+            value = harmonic_mean(*shares)
+            found.append(None if value is None else Figure(value))
+        return found
+
+    def _control(self, label: str, cells: Mapping[Column, StoredRun]) -> Line:
+        figures = self._cells(cells, None)
+        shares = [figure.share for figure in figures if figure]
+        source = "re-scored" if any(run.imported for run in cells.values()) else "run"
+        return Line(
+            label, (*figures, *self._harmonic(cells), *self._plain_averages(shares)), source=source, cells=cells
+        )
+
+    def _bare(self, label: str, shares: Mapping[Column, float], source: str = "") -> Line:
+        figures = [Figure(shares[column]) if column in shares else None for column in self.columns]
+        harmonic = [None] * len(self.pairs)
+        return Line(label, (*figures, *harmonic, *self._plain_averages(list(shares.values()))), source=source)
+
+    def _plain_averages(self, shares: Sequence[float]) -> list[Figure | None]:
+        """Return a mean over datasets of figures that nothing is claimed of, and no micro average."""
+        mean = Figure(sum(shares) / len(shares)) if len(shares) == len(self.columns) else None
+        return [mean, None][: len(self._average_names())]
+
+    def _given(self, name: str) -> dict[Column, float]:
+        """Return what the questions of each column say of themselves."""
+        asked = {_pictured(each.run.column): each.questions for each in self.of.values()}
+        found = {column: getattr(asked[column], name) for column in self.columns if column in asked}
+        return {column: value for column, value in found.items() if value is not None}
+
+    def _reported(self) -> list[Line]:
+        lines = []
+        for model, key in sorted({(claim.model, claim.key) for claim in self.claims}):
+            own = [claim for claim in self.claims if (claim.model, claim.key) == (model, key)]
+            shares = {column: claim.share for column in self.columns for claim in own if fits(claim, column)}
+            lines.append(self._bare(f"{model} [{key}]", shares, "reported"))
+        return sorted(lines, key=_order)
 
 
 def main_figure(run: StoredRun) -> float | None:
-    """Return the figure of the run's main metric."""
+    """Return the run's main figure."""
     return run.metrics[run.main_metric]
 
 
-def _mean(cells: Mapping[Column, StoredRun]) -> float | None:
-    found = [value for run in cells.values() if (value := main_figure(run)) is not None]
-    return sum(found) / len(found) if found else None
+def _pictured(column: Column) -> Column:
+    """Return the column that a control with blank images stands in."""
+    return replace(column, shown="shown")
 
 
-def to_markdown(tables: Sequence[Table]) -> str:
-    """Return the tables as Markdown: the main metric in percent, the number of questions at the head of each column."""
-    if not tables:
-        return "No complete run yet.\n"
-    return "\n".join(_markdown_table(table) for table in tables)
+def _only(cells: Mapping[Column, StoredRun], shown: str) -> dict[Column, StoredRun]:
+    return {_pictured(column): run for column, run in cells.items() if (column.shown == "shown") == (shown == "shown")}
 
 
-def to_text(tables: Sequence[Table]) -> str:
-    """Return the tables as a terminal shows them."""
-    from tabulate import tabulate
-
-    if not tables:
-        return "No complete run yet.\n"
-    pieces = []
-    for table in tables:
-        heads, rows, caption = _grid(table)
-        shown = [[_plain(cell) for cell in row] for row in [[head.replace("<br>", "\n") for head in heads], *rows]]
-        body = tabulate(
-            shown[1:], headers=shown[0], disable_numparse=True, colalign=("left", *["right"] * (len(heads) - 1))
-        )
-        pieces.append(
-            f"{table.task}, protocol {table.protocol}: {table.metric} in %\n\n{body}\n\n" + "\n".join(caption) + "\n"
-        )
-    return "\n".join(pieces)
+def _exposure(cells: Mapping[Column, StoredRun]) -> str:
+    """Return the exposure of a row's runs; one that saw train splits makes it tuned."""
+    kinds = {run.exposure for run in cells.values()}
+    return next(kind for kind in ("tuned", "unknown", "zero-shot") if kind in kinds)
 
 
-def _plain(text: str) -> str:
-    """Return text without what would move a terminal's cursor."""
-    return "".join(char if char.isprintable() or char == "\n" else " " for char in text)
+def _tokens(runs: Sequence[StoredRun]) -> float | None:
+    counted = [(run.metrics["tokens"], run.questions) for run in runs if run.metrics.get("tokens") is not None]
+    total = sum(questions for _, questions in counted)
+    return sum((tokens or 0.0) * questions for tokens, questions in counted) / total if total else None
 
 
-def _markdown_table(table: Table) -> str:
-    heads, rows, caption = _grid(table)
-    lines = [
-        f"**{_markdown(table.task)}**, protocol {_markdown(table.protocol)}: {_markdown(table.metric)} in %",
-        "",
-        "| " + " | ".join("<br>".join(map(_markdown, head.split("<br>"))) for head in heads) + " |",
-        "|" + "|".join([":--", *["--:"] * (len(heads) - 1)]) + "|",
-        *("| " + " | ".join(map(_markdown, row)) + " |" for row in rows),
-    ]
-    return "\n".join([*lines, "", "<sub>" + " ".join(map(_markdown, caption)) + "</sub>", ""])
-
-
-def _grid(table: Table) -> tuple[list[str], list[list[str]], list[str]]:
-    """Return heads (lines parted by ``<br>``), rows and caption, as plain text."""
-    datasets = {column.dataset for column in table.columns if column.shown == "shown"}
-    average = 1 < len(datasets) == len(table.columns)  # a mean over datasets, each asked in one way
-    pairs = seen_and_unseen(table.columns)
-    harmonic = _harmonic_heads(table, pairs)
-    heads = ["model", *[_head(column, table) for column in table.columns], *harmonic, *(["mean"] if average else [])]
-    rows = []
-    for label, cells in table.rows:
-        figures = [_percent(main_figure(cells[column])) if column in cells else "" for column in table.columns]
-        for pair in pairs:
-            found = [main_figure(cells[column]) if column in cells else None for column in pair]
-            figures.append(_percent(harmonic_mean(*found)))
-        mean = _percent(_mean(cells)) if len(cells) == len(table.columns) else ""
-        rows.append([label, *figures, *([mean] if average else [])])
-    return heads, rows, _caption(table)
-
-
-def _head(column: Column, table: Table) -> str:
-    counts = sorted({cells[column].questions for _, cells in table.rows if column in cells})
-    lines = [_name(column), *_apart(column, [each for each in table.columns if _name(each) == _name(column)])]
-    return "<br>".join([*lines, f"n = {', '.join(f'{count:,}' for count in counts)}"])
-
-
-def _harmonic_heads(table: Table, pairs: Sequence[tuple[Column, Column]]) -> list[str]:
-    seen = [column for column, _ in pairs]
-    return [
-        "<br>".join(
-            [column.dataset, "harmonic mean", *_apart(column, [one for one in seen if one.dataset == column.dataset])]
-        )
-        for column in seen
-    ]
-
-
-def _name(column: Column) -> str:
-    """Return the name of a column: all but what only tells twins apart."""
-    split = column.split if column.split != "test" else ""
-    name = " ".join(filter(None, [column.dataset, split, column.subset]))
-    return name if column.shown == "shown" else f"{name}<br>{column.shown} images"
-
-
-def _apart(column: Column, twins: Sequence[Column]) -> list[str]:
-    """Return what sets a column apart from its twins, the columns of the same name (itself among them)."""
-    said = [_particulars(each) for each in twins]
-    return [text for place, text in enumerate(_particulars(column)) if len({each[place] for each in said}) > 1]
-
-
-def _particulars(column: Column) -> tuple[str, ...]:
-    return (
-        f"split {column.split}",
-        f"subset {column.subset or 'none'} {column.members[:8]}".rstrip(),
-        f"images {column.images[:8]}",
-        f"{column.miner} {column.options[:8]}",
-        f"{column.permutations} order{'s' * (column.permutations > 1)}",
-        f"seed {column.seed}",
-    )
+def _order(line: Line) -> tuple[int, int, float, str]:
+    """Sort by rank; then rows that have more figures; then by the last figure."""
+    figures = [figure.share for figure in line.figures if figure]
+    best = figures[0] if len(figures) == 1 else sum(figures) / len(figures)
+    return (line.rank or 10**9, -len(figures), -best, line.label)
 
 
 def seen_and_unseen(columns: Sequence[Column]) -> list[tuple[Column, Column]]:
     """Return the pairs of columns that are a dataset's seen and unseen classes, asked in one way."""
-    unseen = {replace(column, subset="", members=""): column for column in columns if column.subset == "unseen"}
+
+    def bare(column: Column) -> Column:
+        return replace(column, subset="", members="", question_set="")
+
+    unseen = {bare(column): column for column in columns if column.subset == "unseen"}
     seen = [column for column in columns if column.subset == "seen"]
-    bare = [(column, replace(column, subset="", members="")) for column in seen]
-    return [(column, unseen[way]) for column, way in bare if way in unseen]
+    return [(column, unseen[bare(column)]) for column in seen if bare(column) in unseen]
 
 
 def harmonic_mean(seen: float | None, unseen: float | None) -> float | None:
@@ -176,74 +308,3 @@ def harmonic_mean(seen: float | None, unseen: float | None) -> float | None:
     if seen is None or unseen is None:
         return None
     return 2 * seen * unseen / (seen + unseen) if seen + unseen else 0.0
-
-
-def _caption(table: Table) -> list[str]:
-    """Say what the columns were asked with, and every failed or unparsed answer."""
-    lines = [
-        f"{column.dataset}: options {column.miner}"
-        + (f" ({column.options[:12]})" if column.options != "none" else "")
-        + f", images {column.images[:12]}, seed {column.seed}"
-        + (f", {column.permutations} orders a question" if column.permutations > 1 else "")
-        + "."
-        for column in table.columns
-    ]
-    lines = list(dict.fromkeys(lines))
-    for label, cells in table.rows:
-        for column in table.columns:
-            if column not in cells:
-                continue
-            run, unparsed = cells[column], cells[column].metrics.get("unparsed")
-            notes = ([f"{run.failed:,} failed"] if run.failed else []) + (
-                [f"{_percent(unparsed)} % unparsed"] if unparsed else []
-            )
-            if run.scored_by != __version__:
-                notes.append(f"scored by fgvr-bench {run.scored_by}")
-            where = _head(column, table).rpartition("<br>")[0].replace("<br>", ", ")
-            if notes:
-                lines.append(f"{label} on {where}: {', '.join(notes)}.")
-    return lines
-
-
-def to_csv(tables: Sequence[Table]) -> str:
-    """Return a row a run, figures as shares of 1 in full precision; ``failed`` is the number of failed questions."""
-    out = io.StringIO()
-    runs = [run for table in tables for _, cells in table.rows for run in cells.values()]
-    metrics = sorted({name for run in runs for name in run.metrics} - {"failed"})  # the share of that count
-    asked = [field.name for field in fields(Column) if field.name not in {"protocol", "task"}]
-    writer = csv.writer(out, lineterminator="\n")
-    heads = ["protocol", "task", "model", *asked, "main_metric", "questions", "failed", *metrics, "run_id"]
-    writer.writerow(map(_inert, heads))
-    for table in tables:
-        for label, cells in table.rows:
-            for column in table.columns:
-                if (run := cells.get(column)) is None:
-                    continue
-                told = [str(getattr(column, name)) for name in asked]
-                figures = ["" if run.metrics.get(name) is None else repr(run.metrics[name]) for name in metrics]
-                texts = [table.protocol, table.task, label, *told, table.metric]
-                writer.writerow([*map(_inert, texts), run.questions, run.failed, *figures, _inert(run.run_id)])
-    return out.getvalue()
-
-
-def between_markers(text: str, board: str) -> str | None:
-    """Return `text` with the board between its markers, or None where it has none."""
-    start, end = text.find(MARKERS[0]), text.find(MARKERS[1])
-    if start < 0 or end < start:
-        return None
-    return f"{text[: start + len(MARKERS[0])]}\n{board}{text[end:]}"
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.1f}"
-
-
-def _markdown(text: str) -> str:
-    """Return text that Markdown and HTML show as it is, on one line."""
-    kept = "".join(char if char.isprintable() else " " for char in text)
-    return "".join(f"&#{ord(char)};" if char in "<>&|`*_[]\\" else char for char in kept)
-
-
-def _inert(text: str) -> str:
-    """Return text that a spreadsheet does not take for a formula."""
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from fgvr_bench.core.files import canonical_json
@@ -40,6 +42,8 @@ class Column:
     task: str
     permutations: int
     seed: int
+    question_set: str = ""
+    """Digest of the questions themselves, where somebody has looked (`core/index.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,6 @@ class StoredRun:
     run_id: str
     model: str
     dataset: str
-    inputs: Mapping[str, Any]
     column: Column
     identity: Mapping[str, str]
     """Who answered, and how: all inputs that are not what was asked, flat, as canonical JSON."""
@@ -65,6 +68,20 @@ class StoredRun:
     batch_size: int
     scored_by: str
     """Version of fgvr-bench whose parser and metrics gave the figures."""
+    responses_sha256: str
+    parameters: int | None
+    """Of the model as it was loaded, else as its card says."""
+
+    @property
+    def exposure(self) -> str:
+        """``zero-shot``, ``tuned`` on train splits of these datasets, or ``unknown``."""
+        found = self.card.get("exposure")
+        return found if found in {"zero-shot", "tuned"} else "unknown"
+
+    @property
+    def imported(self) -> bool:
+        """Whether others asked the model, and its answers were scored here."""
+        return bool(self.origin) and any(name.startswith("imported") for name in self.origin)
 
 
 def read_runs(folder: Path) -> tuple[list[StoredRun], list[str], int]:
@@ -76,23 +93,34 @@ def read_runs(folder: Path) -> tuple[list[StoredRun], list[str], int]:
     Raises:
         FgvrError: there is no such folder.
     """
-    if not folder.is_dir():
-        raise FgvrError(f"there is no results folder {folder}.", hint="Make a first result: fgvr-bench run --help")
     runs: list[StoredRun] = []
     problems: list[str] = []
     unfinished = 0
-    for path in _run_files(folder):
+    for path in run_files(folder):
         try:
-            content = RunFolder(path.parent).read_run() or {}
-            if not content["complete"]:
-                unfinished += 1
-                continue
-            runs.append(_stored_run(path.parent, content))
+            run = read_stored(path.parent)
         except FgvrError as error:
             problems.append(f"left out: {error}")
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            problems.append(f"left out: {path} is damaged ({type(error).__name__}: {error}).")
+            continue
+        if run is None:
+            unfinished += 1
+        else:
+            runs.append(run)
     return runs, problems, unfinished
+
+
+def read_stored(folder: Path) -> StoredRun | None:
+    """Return the complete run of a folder, or None where it is not complete.
+
+    Raises:
+        FgvrError: its ``run.json`` is damaged or of a version that this one does not read.
+    """
+    content = RunFolder(folder).read_run() or {}
+    try:
+        return stored_run(folder, content) if content["complete"] else None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        path = RunFolder(folder).run_file
+        raise FgvrError(f"{path} is damaged ({type(error).__name__}: {error}).") from error
 
 
 def run_folders(folder: Path) -> list[Path]:
@@ -100,7 +128,7 @@ def run_folders(folder: Path) -> list[Path]:
 
     Left out are the runs that say themselves that they are not complete, and have none.
     """
-    return [path.parent for path in _run_files(folder) if not _has_yet_to_answer(RunFolder(path.parent))]
+    return [path.parent for path in run_files(folder) if not _has_yet_to_answer(RunFolder(path.parent))]
 
 
 def _has_yet_to_answer(run: RunFolder) -> bool:
@@ -112,19 +140,38 @@ def _has_yet_to_answer(run: RunFolder) -> bool:
         return False
 
 
-def _run_files(folder: Path) -> Iterator[Path]:
-    """Yield every ``run.json`` at or below `folder`, sorted."""
-    yield from sorted(folder.rglob("run.json"))
+def run_files(folder: Path) -> Iterator[Path]:
+    """Yield every ``run.json`` at or below `folder`, sorted by path.
+
+    Raises:
+        FgvrError: there is no such folder.
+    """
+    if not folder.is_dir():
+        if folder.exists():
+            raise FgvrError(f"{folder} is a file, not a results folder.", hint="Name the folder that holds the runs.")
+        raise FgvrError(f"there is no results folder {folder}.", hint="Make a first result: fgvr-bench run --help")
+    found = []
+    for where, folders, files in os.walk(folder):
+        if "run.json" in files:
+            found.append(Path(where, "run.json"))
+        if "parts" in folders:
+            folders.remove("parts")
+    yield from sorted(found)
 
 
-def _stored_run(folder: Path, content: Mapping[str, Any]) -> StoredRun:
+def stored_run(folder: Path, content: Mapping[str, Any]) -> StoredRun:
+    """Return a complete run from what its ``run.json`` holds.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError, OverflowError: it is damaged.
+    """
     metrics, inputs = _checked_metrics(content["metrics"]), content["inputs"]
+    parameters = content.get("facts", {}).get("parameters") or content.get("card", {}).get("parameters")
     return StoredRun(
         folder=folder,
         run_id=str(content["run_id"]),
-        model=str(content["model"]),
-        dataset=str(content["dataset"]),
-        inputs=inputs,
+        model=intern(str(content["model"])),
+        dataset=intern(str(content["dataset"])),
         column=_column(str(content["dataset"]), inputs),
         identity=_flat({name: inputs[name] for name in sorted({"model", *inputs} - {*ASKED, *OF_ONE_DATASET})}),
         origin=_flat({name: inputs[name] for name in OF_ONE_DATASET if name in inputs}),
@@ -135,6 +182,8 @@ def _stored_run(folder: Path, content: Mapping[str, Any]) -> StoredRun:
         card=content.get("card", {}),
         batch_size=int(content["batch_size"]),
         scored_by=str(content["scored_by"]),
+        responses_sha256=str(content["responses_sha256"]),
+        parameters=int(parameters) if isinstance(parameters, int | float) else None,
     )
 
 
@@ -159,13 +208,13 @@ def _main_metric(content: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
 def _column(dataset: str, inputs: Mapping[str, Any]) -> Column:
     options, subset = inputs.get("options") or {}, inputs.get("subset") or {}
     return Column(
-        dataset=dataset,
+        dataset=intern(dataset),
         split=str(inputs["dataset"]["split"]),
-        images=str(inputs["dataset"]["digest"]),
+        images=intern(str(inputs["dataset"]["digest"])),
         shown=str(inputs.get("images", "shown")),
         subset=str(subset.get("name", "")),
         members=str(subset.get("digest", "")),
-        options=str(options.get("digest", "none")),
+        options=intern(str(options.get("digest", "none"))),
         miner=f"{options['miner']}, k = {options['k']}" if options else "none",
         protocol=str(inputs["protocol"]),
         task=str(inputs["task"]),
@@ -179,5 +228,5 @@ def _flat(tree: Mapping[str, Any], above: str = "") -> dict[str, str]:
     found: dict[str, str] = {}
     for key, value in tree.items():
         name = f"{above}{key}"
-        found |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: canonical_json(value)}
+        found |= _flat(value, f"{name}.") if isinstance(value, dict) else {intern(name): intern(canonical_json(value))}
     return found

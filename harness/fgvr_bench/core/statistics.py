@@ -309,18 +309,20 @@ def signs(seed: int, rounds: int, clusters: int, stream: int = 0) -> Numbers:
 
 
 def _counted_whole(parts: NDArray[np.int64], found: int) -> float:
-    """Return the exact p-value for whole numbers: the distribution of their signed sum, one after the other."""
+    """Return the exact p-value for whole numbers: how many sign patterns give each sum, part after part."""
     import numpy as np
 
     step = int(np.gcd.reduce(parts))
-    parts, found = parts // step, found // step
-    chances = np.ones(1)
-    for part in np.sort(parts):
-        wider = np.zeros(len(chances) + 2 * int(part))
-        wider[: len(chances)] += 0.5 * chances
-        wider[2 * int(part) :] += 0.5 * chances
-        chances = wider
-    return min(1.0, 2 * fsum(chances[len(chances) // 2 + found :]))
+    steps = np.sort(parts // step).tolist()
+    whole = sum(steps)
+    patterns = np.zeros(whole + 1)  # by half the distance from the least sum
+    patterns[0], reach = 1.0, 1
+    for number, part in enumerate(steps, 1):
+        patterns[part : reach + part] += patterns[:reach].copy()
+        reach += part
+        if number % 512 == 0:
+            patterns *= 2.0**-512  # larger counts would overflow
+    return min(1.0, 2 * fsum(patterns[(whole + found // step) // 2 :]) * 2.0 ** -(len(steps) % 512))
 
 
 def _counted(parts: Numbers, found: float) -> float:
