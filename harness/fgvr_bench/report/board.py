@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fgvr_bench import __version__
 from fgvr_bench.core.board_rows import Row as BoardRow
+from fgvr_bench.core.names import short_count
 from fgvr_bench.core.results import Column, StoredRun
 from fgvr_bench.report.reading import Answers, Sheet, State, column_key
 
@@ -80,9 +81,18 @@ def _row(label: str, cells: Mapping[Column, StoredRun], columns: Sequence[Column
     whole = len(figures) == len(columns)
     return {
         "label": label,
+        "about": _about(next(iter(cells.values())).card),
         "mean": sum(figures) / len(figures) if whole else None,
         "cells": [_cell(cells[column], entries) if column in cells else None for column in columns],
     }
+
+
+def _about(card: Mapping[str, Any]) -> str:
+    """Return what a reader should know of a model beside its figures: what it was tuned on, how large it is."""
+    exposure, parameters = card.get("exposure"), card.get("parameters")
+    size = short_count(parameters) if isinstance(parameters, int) else ""
+    parts = [str(exposure) if exposure not in {None, "unknown"} else "", f"{size} parameters" if size else ""]
+    return ", ".join(filter(None, parts))
 
 
 def _cell(run: StoredRun, entries: Mapping[int, Entry]) -> dict[str, Any]:

@@ -228,6 +228,8 @@ class _ColumnMaker:
         where = f"runs/{key}"
         self.target.data(f"{where}/verdicts", _verdicts(answers, rules))
         about = run_entry(key, label, run, sheet, answers, interval)
+        if about["differs"]:
+            self.built.notes.append(f"{run.folder}: the stored accuracy is not what the responses give.")
         self.target.data(f"{where}/figures", {**about, **figures_of(sheet, answers, margins)})
         for number, (start, end) in enumerate(_pieces(len(sheet.rows))):
             self.target.data(f"{where}/{number}", _answers_piece(answers, start, end))

@@ -6,7 +6,7 @@ fgvr.sortable = (table) => {
     const text = head.querySelector("button").dataset.kind === "text";
     const before = head.getAttribute("aria-sort");
     const rising = before === "none" ? text : before === "descending";
-    const value = (row) => (text ? row.cells[place].textContent.trim() : row.cells[place].dataset.value);
+    const value = (row) => (text ? row.cells[place].querySelector("bdi").textContent : row.cells[place].dataset.value);
     const order = (one, other) => {
       const [a, b] = [value(one), value(other)];
       if (a === "" || b === "") return (a === "") - (b === "");

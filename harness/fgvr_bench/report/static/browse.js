@@ -108,7 +108,7 @@ fgvr.card = async (place, state, column) => {
   const line = (answer, whose) => fgvr.el("span.said", {}, fgvr.mark(answer.state), whose, fgvr.verdictWords(answer, question, column));
   return fgvr.el("li", {},
     fgvr.el("a.question", { href: fgvr.link({ ...state, view: "questions", question: place }), "data-place": String(place) },
-      fgvr.picture(question.picture, truth),
+      column.album && fgvr.picture(question.picture, truth),
       fgvr.el("span.words", {}, fgvr.el("strong", {}, fgvr.name(truth)),
         question.subject !== null && question.subject !== question.label && fgvr.el("span.said", {}, "asked: ", fgvr.name(column.shown[question.subject])),
         line(mine, theirs ? "this: " : ""), theirs && line(theirs, "other: "))));

@@ -75,7 +75,7 @@ fgvr.positionChart = (figures) => {
     letter, stood, right, each, accuracy: stood ? (100 * right) / stood : null,
     truth: (100 * stood) / asked, given: given ? (100 * each) / given : 0,
   }));
-  const most = Math.max(40, ...rows.map((row) => Math.max(row.truth, row.given))) * 1.1;
+  const most = Math.max(40, ...rows.map((row) => Math.max(row.truth, row.given))) * 1.15;
   const draw = (width) => [
     fgvr.el("p.chart-title", {}, "Accuracy where the truth stands behind the letter"),
     fgvr.plot(width, {
@@ -88,7 +88,7 @@ fgvr.positionChart = (figures) => {
       height: 150, marginLeft: 44, x: { label: null, domain: rows.map((row) => row.letter), padding: 0.35 }, y: { ...share, domain: [0, most] },
       marks: [Plot.barY(rows, { x: "letter", y: "given", fill: SOFT, rx: 2 }),
         Plot.tickY(rows, { x: "letter", y: "truth", stroke: "currentColor", strokeWidth: 2 }),
-        Plot.text(rows, { x: "letter", y: "given", text: (row) => row.given.toFixed(1), dy: 10, fill: "currentColor" }), Plot.ruleY([0])],
+        Plot.text(rows, { x: "letter", y: (row) => Math.max(row.given, row.truth), text: (row) => row.given.toFixed(1), dy: -8, fill: "currentColor" }), Plot.ruleY([0])],
     }),
   ];
   return fgvr.figure("Position bias", "A model that reads the options has no favourite letter.", draw,

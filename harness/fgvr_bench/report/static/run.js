@@ -65,7 +65,9 @@ fgvr.pairCard = (pair, figures, column, questions) => () => {
     fgvr.el("div.side", {},
       fgvr.el("h4", {}, fgvr.name(column.shown[truth])),
       fgvr.el("p", {}, fgvr.el("b", {}, `${fgvr.count(taken)} of ${fgvr.count(offered)}`), " called ", fgvr.name(column.shown[other])),
-      fgvr.el("div.strip-of-pictures", {}, fgvr.thumbs(figures, column, fgvr.mixed(examples, right), truth, questions)));
+      column.album
+        ? fgvr.el("div.strip-of-pictures", {}, fgvr.thumbs(figures, column, fgvr.mixed(examples, right), truth, questions))
+        : examples.length > 0 && fgvr.el("p", {}, "questions ", examples.map((place, at) => [at ? ", " : "", fgvr.el("a", { href: questions({ question: place }) }, fgvr.count(place + 1))])));
   return fgvr.el("li.pair", {},
     sibling && fgvr.el("p.tag", {}, "siblings: ", fgvr.name(column.groups[one])),
     fgvr.el("div.sides", {}, side(one, two, pair.sides[0], pair.right[0]), side(two, one, pair.sides[1], pair.right[1])));
