@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MAX_PIXELS = 200_000_000
-"""A larger picture is refused before it is decoded (three bytes a pixel)."""
+MAX_PIXELS = 178_956_970
+"""A larger picture is refused before it is decoded (three bytes a pixel); Pillow by itself opens no larger one."""
 
 
 class ImageInvalid(Exception):
@@ -37,12 +37,14 @@ def decode_image(data: bytes) -> Image:
             image = PILImage.open(io.BytesIO(data))
             width, height = image.size
             if width * height > MAX_PIXELS:
-                raise ImageInvalid(f"{width} × {height} pixels are more than {MAX_PIXELS:,}")
+                raise ImageInvalid(f"more than {MAX_PIXELS:,} pixels")
             image.load()
             upright = ImageOps.exif_transpose(image)
         return _to_rgb(upright)
     except (ImageInvalid, MemoryError):
         raise
+    except PILImage.DecompressionBombError as error:
+        raise ImageInvalid(f"more than {MAX_PIXELS:,} pixels") from error
     except UnidentifiedImageError as error:
         raise ImageInvalid("not an image in a known format") from error
     except Exception as error:
