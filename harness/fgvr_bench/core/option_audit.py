@@ -25,8 +25,8 @@ SHARES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9)
 """Points of the learning curve: share of the questions that the predictor learns from."""
 DRAWS = 5
 """Divisions that a point of the curve is the mean of."""
-FEWEST = 8
-"""An audit of fewer questions would say nothing."""
+FEWEST = 20
+"""Of fewer questions the smallest share of the learning curve would be none at all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,9 +187,12 @@ def _cautions(
             found.append(f"{name} has no test split, so nothing was compared with one.")
         for reason, ids in material.dropped.items():
             if ids:
-                found.append(f"{name}: {len(ids):,} images left out ({reason}): {', '.join(sorted(ids)[:3])} ...")
+                more = ", ..." if len(ids) > 3 else ""
+                found.append(f"{name}, left out as {reason}: {len(ids):,} ({', '.join(sorted(ids)[:3])}{more})")
         if name in described:
             found += [f"{described[name].path}: {caution}" for caution in described[name].cautions()]
         if "align" in made and (count := made["align"][place][1]):
-            found.append(f"{name}: {count:,} negatives left out, because no other description of theirs was to be had.")
+            found.append(
+                f"{name}: {count:,} negatives left out, because their classes are described as the image itself."
+            )
     return found

@@ -74,7 +74,7 @@ class Descriptions:
         """Return what a reader should know, a sentence each."""
         found = []
         if missing := self.header.get("missing"):
-            found.append(f"{len(missing)} images have no description: {', '.join(missing[:3])} ...")
+            found.append(f"{len(missing)} images have no description: {', '.join(map(str, missing[:3]))} ...")
         if naming := sum(_names(row) for row in self.rows):
             found.append(
                 f"{naming:,} of {len(self.rows):,} descriptions hold the name of their own category, so that training "

@@ -81,10 +81,12 @@ def _choose(
 ) -> tuple[Selected, Dropped]:
     """Choose images, and others in the place of those that cannot be trained on, until all can."""
     wanted = settings.wanted(requested)
-    dropped: Dropped = {"test image": [], "unreadable": [], "no description": []}
+    dropped: Dropped = {"test image": [], "unreadable": [], "without description": []}
     if described is not None and settings.skip_missing:
         there = {row.example_id for row in described.rows}
-        dropped["no description"] = [each for each in example_ids(dataset.examples(wanted.split)) if each not in there]
+        dropped["without description"] = [
+            each for each in example_ids(dataset.examples(wanted.split)) if each not in there
+        ]
     while True:
         without = {example_id for ids in dropped.values() for example_id in ids}
         selected = select(dataset, wanted, progress, without)

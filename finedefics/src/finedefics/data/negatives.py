@@ -28,7 +28,7 @@ class Negatives:
             pools.setdefault(example.label, {}).setdefault(texts[example.example_id])
         self._pools = {label: tuple(pool) for label, pool in pools.items()}
         self.left_out = 0
-        """Negatives that were left out, because every description of the category was the image's own, or taken."""
+        """Negatives that were left out, because every description of the category is the image's own."""
 
     def of(self, example: Example, options: Options) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return descriptions and names of the most similar wrong categories, pair by pair, the most similar last.
@@ -36,14 +36,13 @@ class Negatives:
         Raises:
             DataInvalid: none can be told from the image's own description.
         """
-        used = {self._texts[example.example_id].casefold()}
-        descriptions, names = [], []
+        descriptions: list[str] = []
+        names: list[str] = []
         for label in options.choices[1:][-self._count :]:
-            description = self._draw(label, example.example_id, used)
+            description = self._draw(label, example.example_id, descriptions)
             if description is None:
                 self.left_out += 1
                 continue
-            used.add(description.casefold())
             descriptions.append(description)
             names.append(label)
         if not names:
@@ -54,8 +53,10 @@ class Negatives:
             )
         return tuple(descriptions), tuple(names)
 
-    def _draw(self, label: str, example_id: str, used: set[str]) -> str | None:
-        pool = self._pools[label]
+    def _draw(self, label: str, example_id: str, taken: Sequence[str]) -> str | None:
+        """Return a description of the label that is not the image's own, one that is not taken yet if there is any."""
+        own = self._texts[example_id].casefold()
+        pool = [text for text in self._pools[label] if text.casefold() != own]
+        pool = [text for text in pool if text not in taken] or pool
         drawn = hashlib.sha256(f"{self._seed}\n{example_id}\n{label}".encode()).digest()
-        start = int.from_bytes(drawn) % len(pool)
-        return next((text for text in (*pool[start:], *pool[:start]) if text.casefold() not in used), None)
+        return pool[int.from_bytes(drawn) % len(pool)] if pool else None

@@ -53,7 +53,7 @@ def attribute_questions(prompt: str, groups: Groups, key: str, most: int) -> lis
     for number, (group, labels) in enumerate(groups.members.items()):
         names = ", ".join(one_line(label.replace("_", " "), LONGEST_VALUE) for label in _spread(labels))
         text = filled(prompt, group=groups.called(group), noun=groups.noun, names=names, count=str(most))
-        asked.append(FreeQuestion(f"{key}/attributes#{number}", text))
+        asked.append(FreeQuestion(f"{key}/names#attributes.{number}", text))
     return asked
 
 
