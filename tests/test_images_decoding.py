@@ -107,7 +107,7 @@ def test_twenty_thousand_pixels_a_side_are_refused_before_they_are_decoded(
 ) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)  # some libraries take Pillow's own limit away
     assert MAX_PIXELS < 20_000 * 20_000
-    with pytest.raises(ImageInvalid, match="^more than 178,956,970 pixels$"):
+    with pytest.raises(ImageInvalid, match=r"^more than 178,956,970 pixels$"):
         decode_image(huge_png(20_000, 20_000))
 
 

@@ -117,7 +117,17 @@ MISTRAL_TEMPLATE = (
 )
 
 
-def llava_next(folder: Path) -> Path:
+VICUNA_TEMPLATE = (
+    "A chat between a curious human and an artificial intelligence assistant. "
+    "The assistant gives helpful, detailed, and polite answers to the human's questions. " + LLAVA_TEMPLATE
+)
+
+
+def llava_next_vicuna(folder: Path) -> Path:
+    return llava_next(folder, "llama", VICUNA_TEMPLATE)
+
+
+def llava_next(folder: Path, language: str = "mistral", template: str = MISTRAL_TEMPLATE) -> Path:
     seeded()
     from transformers import (
         LlavaNextConfig,
@@ -129,7 +139,7 @@ def llava_next(folder: Path) -> Path:
     words = tiny.tokenizer(["<unk>", "<s>", "</s>", "<image>"], "<s>", "</s>", "<unk>", begins=True)
     grid = [[28, 56], [56, 28], [56, 56]]
     config = LlavaNextConfig(
-        text_config=text("mistral", len(words), bos_token_id=1, eos_token_id=2),
+        text_config=text(language, len(words), bos_token_id=1, eos_token_id=2),
         vision_config=clip_vision(),
         image_token_index=3,
         image_grid_pinpoints=grid,
@@ -144,7 +154,7 @@ def llava_next(folder: Path) -> Path:
         patch_size=14,
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,
-        chat_template=MISTRAL_TEMPLATE,
+        chat_template=template,
     )
     return tiny.save(folder, spread(LlavaNextForConditionalGeneration(config)), processor)
 
@@ -579,7 +589,6 @@ IDEFICS3_SPECIAL = (
     "<global-img>",
     *(f"<row_{row}_col_{column}>" for row in range(1, 5) for column in range(1, 5)),
 )
-IDEFICS3_TEMPLATE = "<|im_start|>" + IDEFICS2_TEMPLATE
 
 
 def idefics3(folder: Path) -> Path:
@@ -591,7 +600,9 @@ def idefics3(folder: Path) -> Path:
         Idefics3Processor,
     )
 
-    words = tiny.tokenizer(IDEFICS3_SPECIAL, "<|im_start|>", "<end_of_utterance>", "<pad>")
+    begin = "<|begin_of_text|>"
+    special = [begin if token == "<|im_start|>" else token for token in IDEFICS3_SPECIAL]
+    words = tiny.tokenizer(special, begin, "<end_of_utterance>", "<pad>", begins=True)
     config = Idefics3Config(
         text_config=text("llama", len(words), eos_token_id=2, bos_token_id=1).to_dict(),
         vision_config=clip_vision("idefics3_vision", image_size=28, patch_size=7).to_dict(),
@@ -599,7 +610,7 @@ def idefics3(folder: Path) -> Path:
         scale_factor=2,
     )
     images = Idefics3ImageProcessor(size={"longest_edge": 56}, max_image_size={"longest_edge": 28})
-    processor = Idefics3Processor(images, words, image_seq_len=4, chat_template=IDEFICS3_TEMPLATE)
+    processor = Idefics3Processor(images, words, image_seq_len=4, chat_template=begin + IDEFICS2_TEMPLATE)
     return tiny.save(folder, spread(Idefics3ForConditionalGeneration(config)), processor)
 
 
@@ -634,7 +645,7 @@ def smolvlm(folder: Path) -> Path:
         words,
         SmolVLMVideoProcessor(),
         image_seq_len=4,
-        chat_template=IDEFICS3_TEMPLATE,
+        chat_template="<|im_start|>" + IDEFICS2_TEMPLATE,
     )
     return tiny.save(folder, spread(SmolVLMForConditionalGeneration(config)), processor)
 
@@ -738,6 +749,7 @@ BUILDERS: dict[str, Callable[[Path], Path]] = {
         internvl,
         llava,
         llava_next,
+        llava_next_vicuna,
         llava_onevision,
         mistral3,
         mllama,

@@ -6,6 +6,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 from fgvr_bench.engines.checkpoints import Checkpoint, hub_commit, hub_info, not_cached
@@ -16,41 +17,45 @@ SIDE_FILES = ("*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken", "*.py")
 
 INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 
 
-def fetch(checkpoint: Checkpoint, weights: bool = True) -> Path:
+def fetch(checkpoint: Checkpoint, weights: bool = True, adapter: str | None = None) -> Path:
     """Return the folder with a checkpoint's files, downloading what is missing.
 
     Args:
         checkpoint: a local folder, or a hub name with its revision.
         weights: whether weights are wanted (a processor is taken without).
+        adapter: a folder in the checkpoint that holds an adapter, which is wanted too.
 
     Raises:
         ModelUnavailable: incomplete, unknown to the hub, or not to be had for want of a network.
     """
     if checkpoint.folder is not None:
-        problem = what_is_missing(checkpoint.folder, weights)
+        problem = what_is_missing(checkpoint.folder, weights, adapter)
         if problem:
             raise ModelUnavailable(f"checkpoint folder {checkpoint.name} {problem}.", hint=_how_to_complete(problem))
         return checkpoint.folder
     commit = hub_commit(checkpoint.name, checkpoint.revision)
     cached = _cached_folder(checkpoint.name, commit)
-    if cached is not None and what_is_missing(cached, weights) is None:
+    if cached is not None and what_is_missing(cached, weights, adapter) is None:
         return cached
-    folder = _download(checkpoint.name, commit, weights)
-    if problem := what_is_missing(folder, weights):
+    folder = _download(checkpoint.name, commit, weights, adapter)
+    if problem := what_is_missing(folder, weights, adapter):
         raise ModelUnavailable(f"{checkpoint.name} on the hub {problem}.", hint=_how_to_complete(problem))
     return folder
 
 
-def what_is_missing(folder: Path, weights: bool = True) -> str | None:
+def what_is_missing(folder: Path, weights: bool = True, adapter: str | None = None) -> str | None:
     """Say what keeps a folder from being a checkpoint, or return None.
 
     ``"has no config.json"``, ``"has no weights (model.safetensors)"``, ``"lacks model-00002-of-00004.safetensors"``
     """
     if weights and not (folder / "config.json").is_file():
         return "has no config.json"
+    if adapter is not None and not all((folder / adapter / name).is_file() for name in ADAPTER_FILES):
+        return f"has no adapter {adapter} ({' and '.join(ADAPTER_FILES)})"
     if not weights:
         named = [*PROCESSOR_FILES, "tokenizer_config.json"]
         return None if any((folder / name).is_file() for name in named) else "has no processor"
@@ -85,15 +90,18 @@ def _cached_folder(name: str, commit: str) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _download(name: str, commit: str, weights: bool) -> Path:
+def _download(name: str, commit: str, weights: bool, adapter: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
         files = [str(file.rfilename) for file in hub_info(name, commit).siblings or ()]
-        wanted = [*SIDE_FILES, *(_weight_patterns(files) if weights else ())]
+        patterns = [*SIDE_FILES, *(_weight_patterns(files) if weights else ())]
+        wanted = [file for file in files if "/" not in file and any(fnmatch(file, pattern) for pattern in patterns)]
+        if adapter is not None:
+            wanted += [f"{adapter}/{file}" for file in ADAPTER_FILES]
         with progress_on_terminals():
-            return Path(snapshot_download(name, revision=commit, allow_patterns=wanted, ignore_patterns=["*/*"]))
+            return Path(snapshot_download(name, revision=commit, allow_patterns=wanted))
     except (HfHubHTTPError, OSError) as error:
         raise not_cached(name) from error
 

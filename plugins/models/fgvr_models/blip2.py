@@ -19,6 +19,7 @@ BLIP2 = HuggingFacePlugin(
         parameters=3_940_000_000,
         exposure="zero-shot",
     ),
+    template_source="https://huggingface.co/Salesforce/blip2-flan-t5-xl",
     template="{}",
 )
 VICUNA = HuggingFacePlugin(
@@ -32,6 +33,7 @@ VICUNA = HuggingFacePlugin(
         parameters=7_910_000_000,
         exposure="zero-shot",
     ),
+    template_source="https://huggingface.co/docs/transformers/model_doc/instructblip",
     template="{}",
 )
 FLAN_T5 = HuggingFacePlugin(
@@ -45,6 +47,7 @@ FLAN_T5 = HuggingFacePlugin(
         parameters=4_020_000_000,
         exposure="zero-shot",
     ),
+    template_source="https://huggingface.co/docs/transformers/model_doc/instructblip",
     template="{}",
 )
 

@@ -19,6 +19,8 @@ GEMMA3 = HuggingFacePlugin(
         parameters=4_300_000_000,
         exposure="unknown",
     ),
+    template_source="https://github.com/huggingface/transformers/blob/v4.57.3/"
+    "src/transformers/models/gemma3/convert_gemma3_weights.py",
     image_settings={"do_pan_and_scan": None},
     end_tokens=("<end_of_turn>",),
 )

@@ -33,6 +33,7 @@ IDEFICS = HuggingFacePlugin(
         foci_template="User: {}",
         aliases=("idefics-9b",),
     ),
+    template_source="https://huggingface.co/HuggingFaceM4/idefics-9b-instruct",
     template="User:<image>{}<end_of_utterance>\nAssistant:",
     end_tokens=("<end_of_utterance>",),
     process=interleaved,

@@ -34,6 +34,8 @@ SMOLVLM = HuggingFacePlugin(
         parameters=2_250_000_000,
         exposure="zero-shot",
     ),
+    template_source="https://github.com/huggingface/transformers/blob/v4.57.3/"
+    "src/transformers/models/smolvlm/processing_smolvlm.py",
     image_settings={"do_image_splitting": None},
     end_tokens=("<end_of_utterance>",),
 )

@@ -20,6 +20,8 @@ INTERNVL = HuggingFacePlugin(
         exposure="unknown",
         aliases=("internvl3",),
     ),
+    template_source="https://github.com/huggingface/transformers/blob/v4.57.3/"
+    "src/transformers/models/internvl/convert_internvl_weights_to_hf.py",
     image_settings={"max_patches": None},
 )
 

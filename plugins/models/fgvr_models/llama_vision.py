@@ -20,6 +20,7 @@ LLAMA_VISION = HuggingFacePlugin(
         exposure="unknown",
         aliases=("mllama",),
     ),
+    template_source="https://www.llama.com/docs/model-cards-and-prompt-formats/llama3_2/",
 )
 
 

@@ -21,6 +21,7 @@ LLAVA = HuggingFacePlugin(
         foci_template="USER: <image>\n{}\nASSISTANT:",
         aliases=("llava-1.5-7b",),
     ),
+    template_source="https://huggingface.co/docs/transformers/model_doc/llava",
     template="USER: <image>\n{} ASSISTANT:",
 )
 

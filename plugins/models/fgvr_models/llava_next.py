@@ -21,6 +21,7 @@ MISTRAL = HuggingFacePlugin(
         foci_template="[INST] <image>\n{} [/INST]",
         aliases=("llava-next-mistral",),
     ),
+    template_source="https://huggingface.co/docs/transformers/model_doc/llava_next",
 )
 VICUNA = HuggingFacePlugin(
     card=ModelCard(
@@ -34,6 +35,7 @@ VICUNA = HuggingFacePlugin(
         exposure="zero-shot",
         foci_template="USER: <image>\n{}\nASSISTANT:",
     ),
+    template_source="https://huggingface.co/docs/transformers/model_doc/llava_next",
 )
 
 

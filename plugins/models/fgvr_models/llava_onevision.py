@@ -19,6 +19,8 @@ LLAVA_ONEVISION = HuggingFacePlugin(
         parameters=8_030_000_000,
         exposure="zero-shot",
     ),
+    template_source="https://github.com/huggingface/transformers/blob/v4.57.3/"
+    "tests/models/llava_onevision/test_processing_llava_onevision.py",
 )
 
 

@@ -19,6 +19,7 @@ PIXTRAL = HuggingFacePlugin(
         parameters=12_680_000_000,
         exposure="unknown",
     ),
+    template_source="https://huggingface.co/docs/transformers/model_doc/pixtral",
 )
 MISTRAL_SMALL = HuggingFacePlugin(
     card=ModelCard(

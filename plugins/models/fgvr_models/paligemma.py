@@ -20,6 +20,7 @@ PALIGEMMA = HuggingFacePlugin(
         exposure="unknown",
         foci_template="<image>{}",
     ),
+    template_source="https://huggingface.co/docs/transformers/model_doc/paligemma",
     template="<image>answer en {}",  # the makers' prefix for questions; the processor adds the rest
 )
 

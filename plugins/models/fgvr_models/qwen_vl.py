@@ -19,6 +19,7 @@ QWEN2_VL = HuggingFacePlugin(
         parameters=8_290_000_000,
         exposure="unknown",
     ),
+    template_source="https://huggingface.co/docs/transformers/model_doc/qwen2_vl",
     image_settings={"min_pixels": None, "max_pixels": None},
 )
 QWEN2_5_VL = HuggingFacePlugin(
@@ -32,6 +33,8 @@ QWEN2_5_VL = HuggingFacePlugin(
         parameters=8_290_000_000,
         exposure="unknown",
     ),
+    template_source="https://github.com/huggingface/transformers/blob/v4.57.3/"
+    "tests/models/qwen2_5_vl/test_modeling_qwen2_5_vl.py",
     image_settings={"min_pixels": None, "max_pixels": None},
 )
 QWEN3_VL = HuggingFacePlugin(
@@ -45,13 +48,31 @@ QWEN3_VL = HuggingFacePlugin(
         parameters=8_770_000_000,
         exposure="unknown",
     ),
+    template_source="https://github.com/huggingface/transformers/blob/v4.57.3/"
+    "tests/models/qwen3_vl_moe/test_modeling_qwen3_vl_moe.py",
+    image_settings={"min_pixels": None, "max_pixels": None},
+)
+QWEN3_VL_MOE = HuggingFacePlugin(
+    card=ModelCard(
+        name="qwen3-vl-moe",
+        title="Qwen3-VL 30B-A3B",
+        checkpoint="Qwen/Qwen3-VL-30B-A3B-Instruct",
+        licence="Apache-2.0",
+        citation="Qwen team, Qwen3-VL Technical Report, 2025, arXiv 2511.21631",
+        homepage="https://huggingface.co/Qwen/Qwen3-VL-30B-A3B-Instruct",
+        parameters=31_070_000_000,
+        exposure="unknown",
+    ),
+    template_source="https://github.com/huggingface/transformers/blob/v4.57.3/"
+    "tests/models/qwen3_vl_moe/test_modeling_qwen3_vl_moe.py",
     image_settings={"min_pixels": None, "max_pixels": None},
 )
 
 
 @hookimpl
 def register_models(register: Callable[[ModelPlugin], None]) -> None:
-    """Register the three."""
+    """Register the four."""
     register(QWEN2_VL)
     register(QWEN2_5_VL)
     register(QWEN3_VL)
+    register(QWEN3_VL_MOE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import sys
 import warnings
@@ -14,6 +15,7 @@ from fgvr_bench.engines import torchvision_ops
 from fgvr_bench.engines.checkpoints import Checkpoint
 from fgvr_bench.engines.devices import torch_dtype
 from fgvr_bench.engines.fetching import PROCESSOR_FILES, fetch
+from fgvr_bench.engines.huggingface.placing import loading_settings, point_to_inputs
 from fgvr_bench.engines.huggingface.plugin import Plan
 from fgvr_bench.engines.memory import first_line, is_out_of_memory, memory_guard
 from fgvr_bench.errors import FgvrError, ModelUnavailable
@@ -56,18 +58,18 @@ def load_weights(plan: Plan) -> Any:
         ModelUnavailable: incomplete or damaged files, an unknown architecture.
         OutOfMemory: the weights do not fit.
     """
-    folder = fetch(plan.checkpoint)
+    folder = fetch(plan.checkpoint, adapter=plan.adapter)
     torchvision_ops.ensure()
     import torch
-    from transformers import AutoModelForImageTextToText
+    from transformers import AutoModelForMultimodalLM
 
     torch.backends.cudnn.benchmark = False  # it picks kernels by timing them: not the same ones in every run
     with quiet(), memory_guard(), _explained(plan.checkpoint, "model"):
-        model, report = AutoModelForImageTextToText.from_pretrained(
+        model, report = AutoModelForMultimodalLM.from_pretrained(
             folder,
             dtype=torch_dtype(plan.dtype),
             attn_implementation=plan.attention,
-            device_map="auto" if plan.spread else {"": plan.device},
+            **loading_settings(plan),
             trust_remote_code=plan.trust_remote_code,
             local_files_only=True,
             weights_only=True,
@@ -79,7 +81,21 @@ def load_weights(plan: Plan) -> Any:
             f"the weights of {plan.checkpoint.name} lack {len(absent)} that the model needs, {absent[0]} among them.",
             hint="Fetch the checkpoint again; adapters have to be merged first.",
         )
-    return model.eval().requires_grad_(False)
+    if plan.adapter is not None:
+        _add_adapter(model, folder / plan.adapter, plan.checkpoint)
+    return point_to_inputs(model.eval().requires_grad_(False))
+
+
+def _add_adapter(model: Any, folder: Path, checkpoint: Checkpoint) -> None:
+    """Load a LoRA adapter beside the weights, unmerged, as its makers do."""
+    if importlib.util.find_spec("peft") is None:
+        raise ModelUnavailable(
+            f"{checkpoint.name} comes with an adapter for images, which needs peft.",
+            hint="Type: pip install 'fgvr-bench[adapters]'",
+        )
+    with quiet(), memory_guard(), _explained(checkpoint, "adapter"):
+        model.load_adapter(str(folder), adapter_name=folder.name)
+        model.set_adapter(folder.name)
 
 
 def _check_processor_files(source: Checkpoint, folder: Path) -> None:
