@@ -205,13 +205,12 @@ def test_a_processor_without_a_chat_template_is_refused(tmp_path: Path) -> None:
 def test_a_collator_travels_to_a_process_that_has_imported_nothing(reference: Path, tmp_path: Path) -> None:
     folder = reference / "collate"
     rows = read_rows(folder / "1_with_negatives.csv", folder / "images")
-    for reading in ("paper", "released"):
-        collate = Collator(processor_of(folder / "processor"), reading)
-        (tmp_path / "packed").write_bytes(pickle.dumps((collate, rows)))
-        code = (
-            "import pickle, pathlib; collate, rows = pickle.loads(pathlib.Path('packed').read_bytes());"
-            "print(int(collate(rows)['input_ids'].sum()))"
-        )
-        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        assert int(done.stdout) == int(collate(rows)["input_ids"].sum())
+    collators = [Collator(processor_of(folder / "processor"), reading) for reading in ("paper", "released")]
+    (tmp_path / "packed").write_bytes(pickle.dumps((collators, rows)))
+    code = (
+        "import pickle, pathlib; collators, rows = pickle.loads(pathlib.Path('packed').read_bytes());"
+        "print(*(int(collate(rows)['input_ids'].sum()) for collate in collators))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(int(collate(rows)["input_ids"].sum())) for collate in collators]
