@@ -101,7 +101,7 @@ def play_hostile(folder: Path, each: int = 8) -> None:
     dataset = HostilePlugin(each)
     speaker = ToyModel("speaker", Speaker())
     ranker = ToyModel("ranker", Ranker())
-    ranker.card = ModelCard("ranker", "<b>Ranks</b> letters", exposure="tuned", decodings=("logprob",))
+    ranker.card = ModelCard("ranker", "<b>Ranks</b> letters", exposure="zero-shot", decodings=("logprob",))
     for model in (speaker, ranker):
         host = toy_host([model], [dataset])
         fgvr_bench.evaluate(model.card.name, "hostile", plugins=host, workers=0, results_dir=folder)

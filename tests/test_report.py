@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from hashlib import sha256
+from html import unescape
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from toy import Script, ToyModel, ToyPlugin, toy_host
 
 from fgvr_bench.cli import report as command
 from fgvr_bench.core.host import Host
+from fgvr_bench.core.index import Index
 from fgvr_bench.core.results import read_runs
 from fgvr_bench.errors import FgvrError
 from fgvr_bench.report.build import Built, ReportSettings, build_report
@@ -28,7 +30,9 @@ from fgvr_bench.report.writing import script_json
 
 
 def built(results: Path, out: Path, host: Host, **settings: Any) -> Built:
-    return build_report(host, read_runs(results)[0], out, ReportSettings(**settings))
+    with Index() as index:
+        found = index.read([results], host)
+        return build_report(host, found.runs, out, ReportSettings(**settings), notes=found.problems, index=index)
 
 
 def data(out: Path, name: str) -> Any:
@@ -65,7 +69,6 @@ def test_figures_are_those_of_the_run(hostile: tuple[Path, Path]) -> None:
     assert sum(count for _, count, *_ in bins) == run.questions - run.failed
     error = sum(abs(right - sure * count) for _, count, right, sure in bins) / sum(count for _, count, *_ in bins)
     assert error == pytest.approx(run.metrics["calibration-error"], abs=1e-4)
-    assert figures["differs"] is False
 
 
 def test_positions_are_those_that_the_run_stores(hostile: tuple[Path, Path]) -> None:
@@ -212,13 +215,45 @@ def test_two_runs_of_one_model_stand_apart_by_what_differs(tmp_path: Path) -> No
     assert len({run["key"] for run in column["runs"]}) == 2
 
 
-def test_a_copy_of_a_run_does_not_take_its_place(tmp_path: Path) -> None:
-    folder = play(tmp_path / "a").results[0].folder
-    shutil.copytree(folder, tmp_path / "b" / folder.name)
-    runs = [run for name in ("a", "b", "a") for run in read_runs(tmp_path / name)[0]]
-    found = build_report(toy_host([], [ToyPlugin()]), runs, tmp_path / "report")
+def test_runs_of_one_id_with_other_answers_are_named_and_none_is_believed(tmp_path: Path) -> None:
+    folder = play(tmp_path / "results").results[0].folder
+    play(tmp_path / "results", ToyModel("says-a", Script("always-a")))
+    shutil.copytree(folder, tmp_path / "results" / "copy")
+    assert built(tmp_path / "results", tmp_path / "copies", toy_host([], [ToyPlugin()])).runs == 2, "a copy counts once"
+    other = play(tmp_path / "other", ToyModel("oracle", Script("always-a"))).results[0].folder
+    content = json.loads((folder / "run.json").read_text())
+    for name in ("metrics", "positions", "responses_sha256"):
+        content[name] = json.loads((other / "run.json").read_text())[name]
+    (tmp_path / "results" / "copy" / "run.json").write_text(json.dumps(content))
+    shutil.copy(other / "responses.jsonl", tmp_path / "results" / "copy" / "responses.jsonl")
+    found = built(tmp_path / "results", tmp_path / "report", toy_host([], [ToyPlugin()]))
+    assert found.runs == 1
+    assert f"claim the id {folder.name} with different answers" in found.notes[0]
+
+
+def test_a_control_with_blank_pictures_stands_beside_the_run_that_saw_them(tmp_path: Path) -> None:
+    play(tmp_path / "results", ToyModel("says-a", Script("always-a")))
+    play(tmp_path / "results", ToyModel("says-a", Script("always-a")), blank_images=True)
+    built(tmp_path / "results", tmp_path / "report", toy_host([], [ToyPlugin()]))
     (column,) = data(tmp_path / "report", "report")["columns"]
-    assert found.runs == len(column["runs"]) == len({run["key"] for run in column["runs"]})
+    assert [run["label"] for run in column["runs"]] == ["says-a", "says-a, blank images"]
+
+
+def test_the_board_of_a_report_is_that_of_the_leaderboard(tmp_path: Path) -> None:
+    from fgvr_bench.core.board_words import lay_out
+    from fgvr_bench.core.leaderboard import build_tables
+
+    play(tmp_path / "results")
+    play(tmp_path / "results", ToyModel("says-a", Script("always-a")))
+    built(tmp_path / "results", tmp_path / "report", toy_host([], [ToyPlugin()]))
+    page = unescape((tmp_path / "report" / "index.html").read_text())
+    with Index() as index:
+        (table,) = build_tables(index.read([tmp_path / "results"], toy_host()).runs, index)
+    for sentence in lay_out(table).caption:
+        assert sentence in page
+    for line in table.lines:
+        assert line.label in page
+        assert all(f">{100 * figure.share:.2f}<" in page for figure in line.figures if figure)
 
 
 def test_thumbnails_are_made_once_and_shared_by_all_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

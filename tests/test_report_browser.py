@@ -11,6 +11,7 @@ from browser import Opened, browser, find_browser, opened
 from report_toys import HOSTILE, HostilePlugin, hostile_host, play_hostile
 
 from fgvr_bench.core.compare import compare
+from fgvr_bench.core.index import Index
 from fgvr_bench.core.results import read_runs
 from fgvr_bench.report.build import ReportSettings, build_report
 from fgvr_bench.report.flips import write_flips
@@ -26,10 +27,12 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("FGVR_CACHE", str(tmp_path_factory.mktemp("cache")))
         folder = tmp_path_factory.mktemp("report with spaces & ünicode")
         play_hostile(folder / "results", each=24)
-        runs, host = read_runs(folder / "results")[0], hostile_host(HostilePlugin(each=24))
+        host = hostile_host(HostilePlugin(each=24))
+        with Index() as index:
+            runs = index.read([folder / "results"], host).runs
         for out in (folder / "report", folder / "report.html"):
             build_report(host, runs, out, ReportSettings(title="<b>Hostile</b>"))
-        write_flips(host, compare(host, *runs), folder / "flips.html")
+        write_flips(host, compare(host, *(each.run for each in runs)), folder / "flips.html")
     return folder
 
 
@@ -60,9 +63,9 @@ def gallery(page: Opened) -> Any:
 
 def test_the_board_sorts_by_any_column_and_back(page: Opened, report: Path) -> None:
     page.go(index(report))
-    models = page.page.locator("table.board tbody th bdi")
+    models = page.page.locator("table.board tbody").first.locator("th bdi")
     before = models.all_text_contents()
-    head = page.page.locator("table.board thead th").nth(1)
+    head = page.page.locator("table.board thead th").nth(2)
     head.get_by_role("button").click()
     assert head.get_attribute("aria-sort") == "descending"
     best = models.all_text_contents()
@@ -75,7 +78,7 @@ def test_the_board_sorts_by_any_column_and_back(page: Opened, report: Path) -> N
 @pytest.mark.parametrize("file", ["report/index.html", "report.html"], ids=["folder", "single file"])
 def test_a_figure_opens_its_run_with_charts_pairs_and_pictures(page: Opened, report: Path, file: str) -> None:
     page.go(report / file)
-    page.page.locator("table.board td a").first.click()
+    page.page.locator(f"table.board td a[href*='{run_key(report, 'ranker')}']").click()
     page.page.wait_for_selector("#view-run figure svg")
     titles = page.page.locator("#view-run h3").all_text_contents()
     assert {"Accuracy by class", "Position bias", "Calibration", "What decided", "What was run"} <= set(titles)

@@ -8,8 +8,6 @@ import click
 
 from fgvr_bench.cli.output import note, progress
 from fgvr_bench.core.host import host
-from fgvr_bench.core.results import read_runs
-from fgvr_bench.errors import FgvrError
 
 
 @click.command(short_help="Write results as pages with pictures and charts.")
@@ -50,20 +48,18 @@ def report(
     fgvr-bench report
     fgvr-bench report results/moth-24 --out moths.html
     """
+    from fgvr_bench.core.index import Index
     from fgvr_bench.report.build import ReportSettings, build_report
 
-    found = [read_runs(folder) for folder in folders or (Path("results"),)]
-    notes = [problem for _, problems, _ in found for problem in problems]
-    if unfinished := sum(count for _, _, count in found):
-        notes.append(f"{unfinished} unfinished or partial run{'s' * (unfinished > 1)} left out.")
-    runs = [run for complete, _, _ in found for run in complete]
     settings = ReportSettings(pictures, picture_size, roots, title)
-    try:
-        built = build_report(host(), runs, out, settings, progress, notes)
-    except FgvrError:
-        for problem in notes:
-            note(problem)
-        raise
+    with Index() as index:
+        found = index.read(folders or (Path("results"),), host(), progress)
+        notes = list(found.problems)
+        if found.unfinished:
+            notes.append(f"{found.unfinished} unfinished or partial run{'s' * (found.unfinished > 1)} left out.")
+        if found.copies:
+            notes.append(f"{found.copies} run{'s' * (found.copies > 1)} found twice, answer for answer; shown once.")
+        built = build_report(host(), found.runs, out, settings, progress, notes, index)
     for problem in built.notes:
         note(problem)
     if built.page is not None:

@@ -1,125 +1,119 @@
-"""The boards of a report, and what stands at the head of each run."""
+"""The boards of a report: those of ``leaderboard build``, with each figure a link to its run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fgvr_bench import __version__
-from fgvr_bench.core.board_rows import Row as BoardRow
-from fgvr_bench.core.names import short_count
+from fgvr_bench.core.board_words import lay_out, percent, rank
 from fgvr_bench.core.results import Column, StoredRun
-from fgvr_bench.report.reading import Answers, Sheet, State, column_key
+from fgvr_bench.report.reading import Answers, Sheet, State
 
 if TYPE_CHECKING:
+    from fgvr_bench.core.leaderboard import Figure, Line, Table
     from fgvr_bench.core.statistics import Interval
-    from fgvr_bench.report.build import Entry
 
 
-def board_tables(rows: Sequence[BoardRow], entries: Mapping[Column, Sequence[Entry]]) -> list[dict[str, Any]]:
-    """Return the boards, a table for each way of asking, as the page's template takes them."""
-    ways: dict[tuple[str, str, str], list[BoardRow]] = {}
-    by_run = {id(entry.run): entry for found in entries.values() for entry in found}
-    for label, cells in rows:
-        kept = {column: run for column, run in cells.items() if id(run) in by_run}
-        for run in list(kept.values())[:1]:
-            ways.setdefault((run.column.protocol, run.column.task, run.main_metric), []).append((label, kept))
-    return [_table(way, members, by_run) for way, members in sorted(ways.items())]
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A run with the name that it has in this report."""
+
+    run: StoredRun
+    key: str
+    """Its id, in links and files."""
+    label: str
+    """That of its row on the board."""
 
 
-def column_order(column: Column) -> tuple[Any, ...]:
-    """Return what columns are sorted by: controls with blank pictures behind all others."""
-    return (column.shown != "shown", *astuple(column))
+def named_runs(tables: Sequence[Table]) -> dict[Column, list[Named]]:
+    """Return the runs of each column, in the order of the boards; controls with blank pictures stand behind."""
+    times: dict[str, int] = {}
+    found: dict[Column, list[Named]] = {}
+    for table in tables:
+        for line in table.lines:
+            for column, run in (line.cells or {}).items():
+                key = _file_safe(run.run_id)
+                times[key] = times.get(key, 0) + 1
+                key = key if times[key] == 1 else f"{key}-{times[key]}"
+                found.setdefault(column, []).append(Named(run, key, line.label))
+    return found
 
 
-def _table(way: tuple[str, str, str], rows: Sequence[BoardRow], entries: Mapping[int, Entry]) -> dict[str, Any]:
-    columns = sorted({column for _, cells in rows for column in cells}, key=column_order)
-    made = [_row(label, cells, columns, entries) for label, cells in rows]
-    made.sort(key=lambda row: (row["mean"] is None, -(row["mean"] or 0.0), row["label"]))
-    protocol, task, metric = way
+def _file_safe(run_id: str) -> str:
+    """Return a run's id as part of a path, whatever a file from elsewhere says that it is."""
+    kept = "".join(char for char in run_id if char.isascii() and (char.isalnum() or char == "-"))
+    return kept[:40] or "run"
+
+
+def board_of(table: Table, keys: Mapping[int, str]) -> dict[str, Any]:
+    """Return a board as the page's template takes it.
+
+    ``keys``: of the runs that stand in the report, by the identity of their object; others have no link.
+    """
+    grid = lay_out(table)
     return {
-        "protocol": protocol,
-        "task": task,
-        "metric": metric,
-        "columns": [{"key": column_key(column), **_head(column, columns, rows)} for column in columns],
-        "rows": made,
-        "mean": len(columns) > 1 and len({column.dataset for column in columns}) == len(columns),
+        "title": grid.title,
+        "heads": [
+            {"lines": head, "kind": kind} for head, kind in zip(grid.heads, _kinds(grid.heads, grid), strict=True)
+        ],
+        "caption": grid.caption,
+        "blocks": [
+            {"title": title, "rows": [_row(table, line, beside, grid.ranked, keys) for line, beside in rows]}
+            for title, rows in grid.blocks
+        ],
     }
 
 
-def _head(column: Column, columns: Sequence[Column], rows: Sequence[BoardRow]) -> dict[str, Any]:
-    """Return a column's name, what tells it from columns of that name, and its number of questions."""
-    twins = [other for other in columns if other.dataset == column.dataset]
-    particulars: dict[str, Callable[[Column], str]] = {
-        "split": lambda each: each.split if each.split != "test" else "",
-        "subset": lambda each: each.subset,
-        "pictures": lambda each: "" if each.shown == "shown" else f"{each.shown} pictures",
-        "options": lambda each: f"{each.miner} {each.options[:8]}",
-        "seed": lambda each: f"seed {each.seed}",
-        "orders": lambda each: f"{each.permutations} orders",
-        "images": lambda each: f"images {each.images[:8]}",
-    }
-    always = ("split", "subset", "pictures")
-    said = [
-        said
-        for name, say in particulars.items()
-        if (said := say(column)) and (name in always or len({say(twin) for twin in twins}) > 1)
-    ]
-    count = max(cells[column].questions for _, cells in rows if column in cells)
-    return {"name": column.dataset, "said": said, "count": count, "chance": _chance(column, rows)}
+def _kinds(heads: Sequence[Any], grid: Any) -> list[str]:
+    """Say of each column what it is sorted as: text, number, or not at all."""
+    figures = len(heads) - 1 - grid.ranked - len(grid.beside)
+    return ["text", *(["number"] if grid.ranked else []), *["number"] * figures, *[""] * len(grid.beside)]
 
 
-def _chance(column: Column, rows: Sequence[BoardRow]) -> float | None:
-    found = [cells[column].metrics.get("chance") for _, cells in rows if column in cells]
-    return next((value for value in found if value is not None), None)
-
-
-def _row(label: str, cells: Mapping[Column, StoredRun], columns: Sequence[Column], entries: Mapping[int, Entry]) -> Any:
-    values = [cells[column].metrics[cells[column].main_metric] for column in columns if column in cells]
-    figures = [value for value in values if value is not None]
-    whole = len(figures) == len(columns)
+def _row(table: Table, line: Line, beside: Sequence[str], ranked: bool, keys: Mapping[int, str]) -> dict[str, Any]:
+    cells = []
+    for place, figure in enumerate(line.figures):
+        column = table.columns[place] if place < len(table.columns) else None
+        run = (line.cells or {}).get(column) if column is not None else None
+        chance = table.chance.get(column) if column is not None else None
+        cells.append(_cell(figure, None if run is None else keys.get(id(run)), chance))
     return {
-        "label": label,
-        "about": _about(next(iter(cells.values())).card),
-        "mean": sum(figures) / len(figures) if whole else None,
-        "cells": [_cell(cells[column], entries) if column in cells else None for column in columns],
+        "label": line.label,
+        "ranked": ranked,
+        "rank": rank(line),
+        "order": line.rank,
+        "cells": cells,
+        "beside": beside,
     }
 
 
-def _about(card: Mapping[str, Any]) -> str:
-    """Return what a reader should know of a model beside its figures: what it was tuned on, how large it is."""
-    exposure, parameters = card.get("exposure"), card.get("parameters")
-    size = short_count(parameters) if isinstance(parameters, int) else ""
-    parts = [str(exposure) if exposure not in {None, "unknown"} else "", f"{size} parameters" if size else ""]
-    return ", ".join(filter(None, parts))
-
-
-def _cell(run: StoredRun, entries: Mapping[int, Entry]) -> dict[str, Any]:
-    entry = entries[id(run)]
+def _cell(figure: Figure | None, key: str | None, chance: float | None) -> dict[str, Any] | None:
+    if figure is None:
+        return None
     return {
-        "key": entry.key,
-        "value": run.metrics[run.main_metric],
-        "interval": entry.interval,
-        "unparsed": run.metrics.get("unparsed"),
-        "failed": run.failed,
-    }
-
-
-def run_entry(
-    key: str, label: str, run: StoredRun, sheet: Sheet, answers: Answers, interval: Interval | None
-) -> dict[str, Any]:
-    """Return what stands at the head of a run's page."""
-    right = sum(state == State.RIGHT for state in answers.states)
-    stored = run.metrics.get("accuracy")
-    return {
+        "share": figure.share,
+        "text": percent(figure.share),
+        "interval": figure.interval,
+        "mark": figure.mark,
         "key": key,
-        "label": label,
+        "chance": chance,
+    }
+
+
+def run_entry(named: Named, sheet: Sheet, answers: Answers, interval: Interval | None) -> dict[str, Any]:
+    """Return what stands at the head of a run's page."""
+    run = named.run
+    right = sum(state == State.RIGHT for state in answers.states)
+    return {
+        "key": named.key,
+        "label": named.label,
         "column": sheet.key,
+        "blank": run.column.shown != "shown",
         "card": {name: str(value) for name, value in run.card.items() if value is not None},
         "questions": len(answers.states),
         "right": right,
-        "differs": stored is not None and abs(stored - right / len(answers.states)) > 1e-9,
         "interval": None if interval is None else [interval.low, interval.high],
         "main": run.main_metric,
         "metrics": dict(run.metrics),

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgvr_bench import __version__
-from fgvr_bench.core.board_rows import Row as BoardRow
-from fgvr_bench.core.board_rows import build_rows
 from fgvr_bench.core.host import Host
 from fgvr_bench.core.judged import judged
 from fgvr_bench.core.progress import Progress, quiet
-from fgvr_bench.core.results import Column, StoredRun
+from fgvr_bench.core.results import Column
 from fgvr_bench.core.run_folder import RunFolder
 from fgvr_bench.core.statistics import clustered_interval
 from fgvr_bench.core.taxonomy import taxonomy_of
 from fgvr_bench.errors import FgvrError
-from fgvr_bench.report.board import board_tables, column_order, run_entry
+from fgvr_bench.report.board import Named, board_of, named_runs, run_entry
 from fgvr_bench.report.figures import figures_of
 from fgvr_bench.report.margins import margins_for
 from fgvr_bench.report.pictures import SIDE, Album, open_album
-from fgvr_bench.report.reading import Answers, Sheet, State, column_key, groups_of, read_answers
+from fgvr_bench.report.reading import Answers, Sheet, State, column_key, column_names, groups_of, read_answers
 from fgvr_bench.report.writing import Target, target_for
 
 if TYPE_CHECKING:
-    from fgvr_bench.core.statistics import Interval
+    from fgvr_bench.core.index import Index, IndexedRun
 
 PAGE = 500
 """Questions in one piece of data."""
@@ -59,104 +56,70 @@ class Built:
     """What was left out, and why; the page says it too."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A run that stands in the report."""
-
-    run: StoredRun
-    key: str
-    label: str
-    interval: Interval | None
-    """Of accuracy, where that is what its board shows."""
-
-
 def build_report(
     host: Host,
-    runs: Sequence[StoredRun],
+    runs: Sequence[IndexedRun],
     out: Path,
     settings: ReportSettings | None = None,
     progress: Progress = quiet,
     notes: Sequence[str] = (),
+    index: Index | None = None,
 ) -> Built:
     """Write the report of some runs.
 
     Args:
         host: plugins: protocols judge the answers, dataset plugins bring the pictures.
-        runs: complete runs; one that turns out to be damaged is named and left out.
+        runs: as `Index.read` returns them, whole and checked.
         out: a folder, or one file where the name ends in ``.html``.
         settings: None takes the defaults.
         progress: told what is being done.
         notes: what the caller left out; stands on the page.
+        index: keeps the rankings from one time to the next; None computes them.
 
     Raises:
         FgvrError: there is no run that can be shown, or `out` cannot be written.
     """
+    from fgvr_bench.core.leaderboard import build_tables
+
     settings = settings or ReportSettings()
-    once = list({run.folder.resolve(): run for run in runs}.values())
-    if not once:
-        raise FgvrError("there is no complete run to report on.", hint="Make one: fgvr-bench run --help")
+    if not runs:
+        raise FgvrError(
+            " ".join(["there is no complete run to report on.", *notes]), hint="Make one: fgvr-bench run --help"
+        )
+    tables = build_tables(runs, index)
     target = target_for(out)
     built = Built(notes=list(notes))
-    rows = [row for way in _ways(once) for row in build_rows(way)]
-    named = _named(rows)
-    entries: dict[Column, list[Entry]] = {}
+    named = named_runs(tables)
+    shown: dict[Column, list[Named]] = {}
     taken: set[tuple[str, int]] = set()
-    with progress("reading runs", len(once)) as advance:
-        for column, members in sorted(named.items(), key=lambda item: column_order(item[0])):
+    with progress("reading runs", len(runs)) as advance:
+        for column, members in named.items():
             maker = _ColumnMaker(host, target, settings, progress, built, column, taken)
-            entries[column] = maker.make(members, advance)
-    if not any(entries.values()):
-        raise FgvrError(f"none of {len(once)} runs can be shown. {' '.join(built.notes)}")
-    shown = {column: found for column, found in entries.items() if found}
-    tables = board_tables(rows, shown)
-    target.data("report", _directory(host, shown, tables))
-    context = {"title": settings.title, "tables": tables, "notes": built.notes, "version": __version__}
+            if found := maker.make(members, advance):
+                shown[column] = found
+    if not shown:
+        raise FgvrError(f"none of {len(runs)} runs can be shown. {' '.join(built.notes)}")
+    target.data("report", _directory(host, shown))
+    keys = {id(each.run): each.key for members in shown.values() for each in members}
+    boards = [board_of(table, keys) for table in tables]
+    context = {"title": settings.title, "boards": boards, "notes": built.notes, "version": __version__}
     built.page = target.finish({**context, "runs": built.runs, "answers": built.answers})
     built.bytes = target.bytes
     return built
 
 
-def _directory(host: Host, entries: Mapping[Column, Sequence[Entry]], tables: Sequence[Mapping[str, Any]]) -> Any:
+def _directory(host: Host, shown: Mapping[Column, Sequence[Named]]) -> dict[str, Any]:
     """Return what the page knows before it loads anything else: columns with their runs, and metrics in words."""
-    heads = {head["key"]: head for table in tables for head in table["columns"]}
+    names = column_names(list(shown))
     columns = [
         {
-            **heads[column_key(column)],
-            "task": column.task,
-            "protocol": column.protocol,
-            "runs": [{"key": entry.key, "label": entry.label} for entry in found],
+            "key": column_key(column),
+            "name": names[column],
+            "runs": [{"key": each.key, "label": each.label} for each in members],
         }
-        for column, found in entries.items()
+        for column, members in shown.items()
     ]
-    metrics = {metric.name: [metric.title, metric.share] for metric in host.metrics}
-    return {"columns": columns, "metrics": metrics}
-
-
-def _ways(runs: Sequence[StoredRun]) -> Iterator[list[StoredRun]]:
-    """Yield the runs of each board: asked in one way, shown by one metric."""
-    ways: dict[tuple[str, str, str], list[StoredRun]] = {}
-    for run in sorted(runs, key=lambda each: (each.run_id, str(each.folder))):
-        ways.setdefault((run.column.protocol, run.column.task, run.main_metric), []).append(run)
-    for _, members in sorted(ways.items()):
-        yield members
-
-
-def _named(rows: Sequence[BoardRow]) -> dict[Column, list[tuple[str, str, StoredRun]]]:
-    """Return key, label and run of each run, by column; keys are run ids, numbered where one comes twice."""
-    times: Counter[str] = Counter()
-    named: dict[Column, list[tuple[str, str, StoredRun]]] = {}
-    for label, cells in rows:
-        for column, run in cells.items():
-            times[run.run_id] += 1
-            key = run.run_id if times[run.run_id] == 1 else f"{run.run_id}-{times[run.run_id]}"
-            named.setdefault(column, []).append((_file_safe(key), label, run))
-    return named
-
-
-def _file_safe(key: str) -> str:
-    """Return a run's id as part of a path, whatever a file from elsewhere says that it is."""
-    kept = "".join(char for char in key if char.isascii() and (char.isalnum() or char == "-"))
-    return kept[:40] or "run"
+    return {"columns": columns, "metrics": {metric.name: [metric.title, metric.share] for metric in host.metrics}}
 
 
 @dataclass(slots=True)
@@ -172,34 +135,33 @@ class _ColumnMaker:
     taken: set[tuple[str, int]]
     """Pictures that stand in the report already, by album and place."""
 
-    def make(self, members: Sequence[tuple[str, str, StoredRun]], advance: Any) -> list[Entry]:
+    def make(self, members: Sequence[Named], advance: Callable[[int], None]) -> list[Named]:
         """Write the column's questions and every run's answers; return the runs that could be shown."""
         album = self._album()
         ranks = {} if album is None else taxonomy_of(album.dataset)
         sheet: Sheet | None = None
         margins: Sequence[float | None] | None = None
-        entries: list[Entry] = []
+        shown: list[Named] = []
         solved: list[int] = []
-        for key, label, run in members:
+        for named in members:
             advance(1)
+            folder = RunFolder(named.run.folder)
             try:
-                content = RunFolder(run.folder).read_run() or {}
+                content = folder.read_run() or {}
                 started = sheet or Sheet.of(self.column, content["labels"])
-                answers = read_answers(started, judged(self.host, RunFolder(run.folder), content), str(run.folder))
+                answers = read_answers(started, judged(self.host, folder, content), str(folder.path))
             except FgvrError as error:
                 self.built.notes.append(f"left out: {error}")
-                continue
-            except (LookupError, TypeError, ValueError, AttributeError) as error:
-                self.built.notes.append(f"left out: {run.folder} is damaged ({type(error).__name__}: {error}).")
                 continue
             if sheet is None:
                 sheet, solved = started, [0] * len(started.rows)
                 margins = margins_for(self.column, sheet)
             solved = [count + (state == State.RIGHT) for count, state in zip(solved, answers.states, strict=True)]
-            entries.append(self._run(key, label, run, sheet, answers, margins))
+            self._run(named, sheet, answers, margins)
+            shown.append(named)
         if sheet is not None:
-            self._questions(sheet, entries, solved, album, ranks)
-        return entries
+            self._questions(sheet, shown, solved, album, ranks)
+        return shown
 
     def _album(self) -> Album | None:
         if not self.settings.pictures:
@@ -210,37 +172,25 @@ class _ColumnMaker:
             _note_once(self.built, f"no pictures of {self.column.dataset} {self.column.split}: {error}")
             return None
 
-    def _run(
-        self,
-        key: str,
-        label: str,
-        run: StoredRun,
-        sheet: Sheet,
-        answers: Answers,
-        margins: Sequence[float | None] | None,
-    ) -> Entry:
+    def _run(self, named: Named, sheet: Sheet, answers: Answers, margins: Sequence[float | None] | None) -> None:
         """Write one run: its figures, its verdicts in short, its answers in pieces."""
         interval = None
-        if run.main_metric == "accuracy":
+        if named.run.main_metric == "accuracy":
             correct = [state == State.RIGHT for state in answers.states]
             interval = clustered_interval(correct, [row.label for row in sheet.rows])
-        rules = sorted(set(answers.rules))
-        where = f"runs/{key}"
-        self.target.data(f"{where}/verdicts", _verdicts(answers, rules))
-        about = run_entry(key, label, run, sheet, answers, interval)
-        if about["differs"]:
-            self.built.notes.append(f"{run.folder}: the stored accuracy is not what the responses give.")
+        where = f"runs/{named.key}"
+        self.target.data(f"{where}/verdicts", _verdicts(answers, sorted(set(answers.rules))))
+        about = run_entry(named, sheet, answers, interval)
         self.target.data(f"{where}/figures", {**about, **figures_of(sheet, answers, margins)})
         for number, (start, end) in enumerate(_pieces(len(sheet.rows))):
             self.target.data(f"{where}/{number}", _answers_piece(answers, start, end))
         self.built.runs += 1
         self.built.answers += len(sheet.rows)
-        return Entry(run, key, label, interval)
 
     def _questions(
         self,
         sheet: Sheet,
-        entries: Sequence[Entry],
+        shown: Sequence[Named],
         solved: Sequence[int],
         album: Album | None,
         ranks: Mapping[str, tuple[str, ...]],
@@ -258,7 +208,6 @@ class _ColumnMaker:
                 "subset": self.column.subset,
                 "task": self.column.task,
                 "protocol": self.column.protocol,
-                "blank": self.column.shown != "shown",
                 "page": PAGE,
                 "album": album.name if album else None,
                 "names": sheet.names,
@@ -267,7 +216,7 @@ class _ColumnMaker:
                 "labels": sheet.labels,
                 "classes": [row.label for row in sheet.rows],
                 "solved": list(solved),
-                "runs": [{"key": entry.key, "label": entry.label} for entry in entries],
+                "runs": [{"key": each.key, "label": each.label} for each in shown],
             },
         )
 

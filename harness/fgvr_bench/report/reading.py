@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from enum import StrEnum
 
@@ -126,6 +126,29 @@ def column_key(column: Column) -> str:
     Two columns that differ in nothing but their digests have two names.
     """
     return digest(list(astuple(column)))[:10]
+
+
+def column_names(columns: Sequence[Column]) -> dict[Column, str]:
+    """Return a name for each column: dataset, split, subset, task, and what else sets it apart from the others."""
+    told: dict[Column, list[str]] = {}
+    for column in columns:
+        split = column.split if column.split != "test" else ""
+        task = "" if column.task == "multiple-choice" else column.task
+        told[column] = [part for part in (column.dataset, split, column.subset, task) if part]
+    apart: tuple[Callable[[Column], str], ...] = (
+        lambda column: column.protocol,
+        lambda column: f"seed {column.seed}",
+        lambda column: f"{column.permutations} orders",
+        lambda column: f"options {column.options[:8]}",
+        lambda column: f"images {column.images[:8]}",
+        lambda column: column_key(column),
+    )
+    for say in apart:
+        twins = [column for column in columns if sum(other == told[column] for other in told.values()) > 1]
+        if len({say(column) for column in twins}) > 1:
+            for column in twins:
+                told[column].append(say(column))
+    return {column: ", ".join(parts) for column, parts in told.items()}
 
 
 def read_answers(sheet: Sheet, scored: Iterable[Scored], whose: str) -> Answers:

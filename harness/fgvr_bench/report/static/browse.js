@@ -87,7 +87,7 @@ fgvr.filters = (state, column, directory, verdicts) => {
     location.hash = fgvr.link(next);
   };
   const classes = [...new Set(column.classes)].sort((one, other) => column.shown[one].localeCompare(column.shown[other]));
-  const named = directory.columns.map((each) => [each.key, [each.name, ...each.said, each.task === "multiple-choice" ? "" : each.task].filter(Boolean).join(", ")]);
+  const named = directory.columns.map((each) => [each.key, each.name]);
   return fgvr.el("form.filters", { "aria-label": "Filters", onsubmit: (event) => event.preventDefault() },
     named.length > 1 && fgvr.select("column", "dataset", named, state.column, change),
     fgvr.select("run", "model", runs.map((run) => [run.key, run.label]), state.run, change),

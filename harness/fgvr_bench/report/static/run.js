@@ -19,7 +19,6 @@ fgvr.runView = async (section, state) => {
     fgvr.el("h1", { tabindex: "-1" }, fgvr.name(figures.label), fgvr.el("span.on", {}, " on ", fgvr.name(column.dataset))),
     fgvr.el("p.lede.anything", { dir: "auto" }, figures.card.title || ""),
     fgvr.headline(figures, column, questions),
-    figures.differs && fgvr.el("p.notice", {}, "The stored accuracy is not what the responses give; the figures on this page are what they give."),
     fgvr.pairs(figures, column, state, questions),
     fgvr.el("h2", {}, "Figures"),
     fgvr.el("div.cards", {}, charts),
@@ -41,7 +40,7 @@ fgvr.headline = (figures, column, questions) => {
     fact(fgvr.count(counts.w), "wrong", questions({ show: "wrong" })),
     fact(fgvr.count(counts.u), "unparsed", counts.u && questions({ show: "unparsed" })),
     counts.f > 0 && fact(fgvr.count(counts.f), "failed", questions({ show: "failed" })),
-    column.blank && fgvr.el("li", {}, "the model saw grey pictures"));
+    figures.blank && fgvr.el("li", {}, "the model saw grey pictures"));
 };
 
 /** The hardest pairs: pictures of both classes side by side, those that were mistaken first. */
