@@ -59,3 +59,24 @@ def test_the_order_is_pinned_so_that_old_runs_can_be_resumed() -> None:
 
 
 PINNED = [11, 5, 9, 2, 6, 3, 10, 4, 1, 7, 0, 8]
+
+
+@given(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=300), st.integers(1, 9), st.integers(1, 3))
+def test_like_questions_share_batches_and_a_limited_run_asks_few_more_than_it_must(
+    labels: list[str], size: int, permutations: int
+) -> None:
+    examples = examples_of(labels)
+    likeness = np.arange(len(examples), dtype=np.int64) * 5 % 7
+    plan = plan_batches(examples, permutations, 0, size, likeness)
+    plain = plan_batches(examples, permutations, 0, size)
+    assert sorted(plan.order.tolist()) == list(range(len(labels) * permutations))
+    start, width = 0, size
+    while start < len(plan.order):
+        window, unsorted = plan.order[start : start + width], plain.order[start : start + width]
+        assert sorted(window) == sorted(unsorted)  # what is asked early stays a fair sample
+        assert (np.diff(likeness[window // permutations]) >= 0).all()
+        for limit in range(start + 1, min(start + width, len(plan.order)) + 1):
+            asked = start + width
+            assert asked <= 2 * limit + size
+        start += width
+        width = min(max(size, start), 64 * size)

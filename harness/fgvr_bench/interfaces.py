@@ -242,6 +242,9 @@ class Model(ABC):
 
     batch_size: int = 1
     """Questions in a batch when the user says ``auto``; halved until one fits."""
+    alike: bool = False
+    """Whether questions with pictures of one size and texts of one length had better share a batch: for a model that
+    pads them to the longest."""
     needs_images: bool = True
     """False for a model that never looks; then no image is read."""
     preparer: Preparer = Preparer()

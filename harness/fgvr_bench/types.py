@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import BinaryIO, Protocol, TypeAlias, runtime_checkable
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -59,14 +59,27 @@ class FileImage:
     path: str
 
     def read(self) -> bytes:
-        descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise OSError(f"{self.path} is not a regular file")
-            if status.st_size > MAX_IMAGE_BYTES:
-                raise OSError(f"{self.path} has {status.st_size} bytes, more than {MAX_IMAGE_BYTES}")
+        with self.open() as file:
             return file.read()
+
+    def open(self) -> BinaryIO:
+        """Open the file.
+
+        Raises:
+            OSError: it is not there, no regular file, or larger than `MAX_IMAGE_BYTES`.
+        """
+        descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        file = os.fdopen(descriptor, "rb")
+        status = os.fstat(file.fileno())
+        problem = None
+        if not stat.S_ISREG(status.st_mode):
+            problem = f"{self.path} is not a regular file"
+        elif status.st_size > MAX_IMAGE_BYTES:
+            problem = f"{self.path} has {status.st_size} bytes, more than {MAX_IMAGE_BYTES}"
+        if problem is not None:
+            file.close()
+            raise OSError(problem)
+        return file
 
 
 @dataclass(frozen=True, slots=True)

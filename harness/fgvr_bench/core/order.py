@@ -21,6 +21,12 @@ RULE = "stratified-1"
 """Name of the rule below; part of a run's identity, so a new rule needs a new name."""
 
 
+TOGETHER = "alike-1"
+"""Name of the rule of `together`; a part of the identity of runs of models that want it."""
+WINDOW = 64
+"""Batches at most among which questions are sorted by likeness."""
+
+
 def _hash64(*parts: object) -> int:
     text = "\x1f".join(map(str, parts)).encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big")
@@ -113,14 +119,53 @@ class OpenBatches(Sequence[list[int]]):
         return self.plan.batch(int(self.numbers[index]))
 
 
-def plan_batches(examples: Sequence[Example], permutations: int, seed: int, batch_size: int) -> BatchPlan:
+def plan_batches(
+    examples: Sequence[Example],
+    permutations: int,
+    seed: int,
+    batch_size: int,
+    likeness: NDArray[np.int64] | None = None,
+) -> BatchPlan:
     """Plan a run: question ``q`` is permutation ``q % permutations`` of example ``q // permutations``.
 
     The permutations of one example stand side by side.
+
+    Args:
+        examples: what is asked about.
+        permutations: questions an example.
+        seed: of the order.
+        batch_size: questions a batch.
+        likeness: int array of shape [examples]; examples of near values are put into one batch (`together`).
     """
     import numpy as np
 
     order: NDArray[np.int32] = stratified_order(examples, seed)
     if permutations > 1:
         order = np.add.outer(order * permutations, np.arange(permutations)).ravel().astype(np.int32)
+    if likeness is not None:
+        order = together(order, likeness[order // permutations], batch_size)
     return BatchPlan(np.ascontiguousarray(order, dtype=np.int32), batch_size)
+
+
+def together(order: NDArray[np.int32], likeness: NDArray[np.int64], batch_size: int) -> NDArray[np.int32]:
+    """Sort an order by likeness within windows of 1, 1, 2, 4, ... and at last `WINDOW` batches.
+
+    Batches of like questions need little padding.  Windows keep what is asked first a fair sample of the whole, and
+    let a run that is limited to n questions ask at most about 2 n.
+
+    Args:
+        order: question numbers.
+        likeness: of each of them, in that order.
+        batch_size: questions a batch.
+    """
+    import numpy as np
+
+    sorted_order = order.copy()
+    start, batches = 0, 1
+    while start < len(order):
+        stop = start + batches * batch_size
+        inside = np.argsort(likeness[start:stop], kind="stable")
+        sorted_order[start:stop] = order[start:stop][inside]
+        batches = min(max(1, stop // batch_size), WINDOW)
+        start = stop
+    return sorted_order

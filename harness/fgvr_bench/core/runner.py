@@ -17,6 +17,7 @@ from fgvr_bench import __version__
 from fgvr_bench.core.assembly import Assembly
 from fgvr_bench.core.host import Host
 from fgvr_bench.core.interrupts import first_interrupt
+from fgvr_bench.core.likeness import likeness_of
 from fgvr_bench.core.locks import lock
 from fgvr_bench.core.order import BatchPlan, plan_batches
 from fgvr_bench.core.parts import PartWriter, StoredAnswers, remove_leftovers, write_canonical
@@ -79,10 +80,11 @@ class _Execution:
         self.answered_before = int(self.answers.done.sum())
         self.started = time.monotonic()
         self.told = False
+        self._likeness: Any = None
 
     def run(self) -> RunResult:
         self._check_versions()
-        plan = self._plan(self.content["batch_size"]) if self.content else None
+        plan = self._plan(self.content["batch_size"], self.content.get("alike", False)) if self.content else None
         if plan is not None and plan.digest() != self.content["plan"]:
             raise FgvrError(
                 f"{self.folder.run_file} was begun with another plan of batches.", hint="Start over with --fresh."
@@ -103,8 +105,11 @@ class _Execution:
                     hint="Go on with --resume-across, or start over with --fresh.",
                 )
 
-    def _plan(self, batch_size: int) -> BatchPlan:
-        return plan_batches(self.book.examples, self.book.permutations, self.settings.seed, batch_size)
+    def _plan(self, batch_size: int, alike: bool) -> BatchPlan:
+        if alike and self._likeness is None:
+            self._likeness = likeness_of(self.book, self.watcher.progress)
+        likeness = self._likeness if alike else None
+        return plan_batches(self.book.examples, self.book.permutations, self.settings.seed, batch_size, likeness)
 
     def _ask(self, plan: BatchPlan | None) -> BatchPlan:
         """Load the model and ask all that is open; return the plan that was followed."""
@@ -115,7 +120,7 @@ class _Execution:
             stopping = stack.enter_context(first_interrupt(self._say_stopping))
             batch_size = plan.batch_size if plan else self.settings.batch_size or work.batch_size
             while True:
-                plan = plan or self._plan(batch_size)
+                plan = plan or self._plan(batch_size, work.alike)
                 if not self.content:
                     self._write_start(plan, work)
                 try:
@@ -155,6 +160,7 @@ class _Execution:
             "labels": list(self.assembly.labels),
             "questions": len(self.book),
             "batch_size": plan.batch_size,
+            "alike": work.alike,
             "threads": work.threads,
             "plan": plan.digest(),
             "card": {

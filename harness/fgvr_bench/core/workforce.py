@@ -18,6 +18,7 @@ from fgvr_bench.core.ahead import read_ahead
 from fgvr_bench.core.answering import Answered, Answerer
 from fgvr_bench.core.in_flight import answers_in_flight
 from fgvr_bench.core.loading import BatchSource, PreparedBatch, default_workers
+from fgvr_bench.core.one_ahead import answers_one_ahead
 from fgvr_bench.core.questions import QuestionBook
 from fgvr_bench.core.settings import RunSettings
 from fgvr_bench.errors import FgvrError, OutOfMemory
@@ -35,6 +36,8 @@ class Workforce(Protocol):
 
     batch_size: int
     """What the model proposes for ``auto``."""
+    alike: bool
+    """Whether batches are made of like questions (`Model.alike`)."""
     facts: Mapping[str, Json]
     threads: int | None
     """Processor threads that the model computes with; None where it does not compute on the processor."""
@@ -70,6 +73,7 @@ class OneProcess:
     ) -> None:
         self.model: Model = plugin.load(settings)
         self.batch_size = self.model.batch_size
+        self.alike = self.model.alike
         self.facts: Mapping[str, Json] = dict(self.model.facts())
         self.threads = None if self.model.at_once else _threads()
         self._book = book
@@ -89,6 +93,9 @@ class OneProcess:
         answerer = Answerer(self.model, self._book, self._name, answered_before)
         if self.model.at_once:
             yield from answers_in_flight(answerer, self._prepared(batches), self.model.at_once, stopping)
+            return
+        if _uses_cuda():
+            yield from answers_one_ahead(answerer, self._prepared(batches), stopping)
             return
         for prepared in self._prepared(batches):
             yield answerer.answer(prepared)
@@ -157,8 +164,9 @@ class SeveralProcesses:
             self._end(seconds=0)
             raise
         self.batch_size = int(hellos[0][0])
-        self.facts: Mapping[str, Json] = hellos[0][1]
-        self.threads: int | None = hellos[0][2]
+        self.alike = bool(hellos[0][1])
+        self.facts: Mapping[str, Json] = hellos[0][2]
+        self.threads: int | None = hellos[0][3]
 
     def answers(
         self,
@@ -221,7 +229,7 @@ def _child(connection: Connection, stop: Any, order: _Order) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         work = _take_up(order)
-        connection.send(("ok", (work.batch_size, dict(work.facts), work.threads)))
+        connection.send(("ok", (work.batch_size, work.alike, dict(work.facts), work.threads)))
         batches, answered_before, threads = connection.recv()
         for answered in work.answers(batches, stop.is_set, answered_before, threads):
             numbered: Numbered = [(number, response) for number, _, response in answered]

@@ -26,6 +26,8 @@ BATCH_SIZES = {"cuda": 32, "mps": 4, "cpu": 4}
 class HuggingFaceModel(Model):
     """Processor, weights and a way of decoding."""
 
+    alike = True
+
     def __init__(self, model: Any, preparer: HuggingFacePreparer, decoding: Decoding, plan: Plan, ends: frozenset[int]):
         self.model = model
         self.preparer: HuggingFacePreparer = preparer
@@ -63,6 +65,7 @@ class HuggingFaceModel(Model):
             "tokenizer_class": type(processor.tokenizer).__name__,
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
             "attention": self._plan.attention,
+            "compiled": self._plan.compiled,
             "template": self.preparer.template.text,
         }
 
@@ -102,9 +105,21 @@ def load(plugin: HuggingFacePlugin, plan: Plan, decoding: Decoding) -> Model:
         if plugin.adapt is not None:
             plugin.adapt(model)
         make_greedy(model)
+        if plan.compiled:
+            from fgvr_bench.engines.huggingface.compiling import compile_blocks
+
+            compile_blocks(model)
+        _close_up(model)
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     preparer = HuggingFacePreparer(processor, template, plan.dtype, ranks, context, plugin.process)
     return HuggingFaceModel(model, preparer, decoding, plan, _end_tokens(plugin, model, processor.tokenizer))
+
+
+def _close_up(model: Any) -> None:
+    """Hand the output layer hidden states that lie together: the last token's of a batch do not, and are slow then."""
+    head = model.get_output_embeddings()
+    if head is not None:
+        head.register_forward_pre_hook(lambda _, given: (given[0].contiguous(), *given[1:]))
 
 
 def _end_tokens(plugin: HuggingFacePlugin, model: Any, tokenizer: Any) -> frozenset[int]:
