@@ -410,8 +410,9 @@ def test_moths_from_their_metadata_to_both_files(tmp_path: Path) -> None:
         sum(name.split()[-1] == (row.category or "").split()[-1] for name in row.neg_categories) for row in rows
     ]
     assert sum(siblings) > 48  # the most similar wrong ones are mostly of the same genus
-    from fgvr_datasets.moth_24 import Moth24
-
-    dataset = Moth24()
+    dataset = host().datasets["moth-24"].open([])
     for row in rows:
         assert [dataset.description(name) for name in row.neg_categories] == list(row.neg_attributes)
+    again = invoke("build-data", *given, *more)  # what was drawn and mined is kept
+    assert again.exit_code == 0, again.output
+    assert read_rows(tmp_path / "out" / "pretrain.csv") == rows

@@ -210,7 +210,7 @@ import sys
 from pathlib import Path
 sys.path[:0] = {paths!r}
 import test_data_describe as story
-host = story.host_with(story.SpeakerPlugin(story.Speaker(pause=0.06)))
+host = story.host_with(story.SpeakerPlugin(story.Speaker(pause=0.04)))
 wanted = story.Wanted(shots=3)
 story.describe(host, story.settings(Path(sys.argv[1]), wanted=wanted), story.Watcher())
 """
@@ -224,7 +224,7 @@ def test_killed_and_resumed_it_writes_the_same_bytes(tmp_path: Path) -> None:
         return subprocess.Popen([sys.executable, "-c", code, str(tmp_path / name)], env=environment)
 
     assert run("calm").wait() == 0
-    for moment in (0.2, 0.7):
+    for moment in (0.2, 0.4):
         killed = run("killed")
         deadline = time.monotonic() + 30
         while not list((tmp_path / "killed").rglob("inquiries/*/*/parts/0.jsonl")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,17 @@ def test_lists_are_read_as_models_write_them(answer: str, attributes: tuple[str,
 
 def test_values_with_braces_or_backslashes_are_not_places() -> None:
     assert filled("{group}: {attribute}", group="{attribute} \\1", attribute="x") == "{attribute} \\1: x"
+
+
+def test_prompts_and_page_are_listed_for_the_wheel() -> None:
+    project = Path(__file__).parents[1]
+    setup = configparser.ConfigParser()
+    setup.read(project / "setup.cfg")
+    folder = project / "src" / "finedefics" / "data"
+    patterns = setup["options.package_data"]["finedefics.data"].split(", ")
+    listed = {file for pattern in patterns for file in folder.glob(pattern)}
+    assert listed == {file for file in folder.rglob("*") if file.is_file() and file.suffix not in {".py", ".pyc"}}
+    assert {file.stem for file in listed} >= set(PLACES)
 
 
 @pytest.mark.parametrize("name", PLACES)

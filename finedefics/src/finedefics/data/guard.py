@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from fgvr_bench.core.digest import image_hashes
+from fgvr_bench.core.files import read_json, write_json
+from fgvr_bench.core.names import slug
+from fgvr_bench.core.paths import cache_folder
 from fgvr_bench.core.progress import Progress
 from fgvr_bench.core.verify import TOLERATED
-from fgvr_bench.errors import DataInvalid, UsageError
+from fgvr_bench.errors import DataInvalid, FgvrError, UsageError
 from fgvr_bench.interfaces import Dataset
 from fgvr_bench.types import Example, FileImage, Split
 from finedefics.data.selecting import Selected
 
 UNREADABLE = "unreadable"
+FORMAT = "finedefics/test-hashes"
 
 
 @dataclass(slots=True)
@@ -42,9 +47,27 @@ class TestImages:
         for place in range(len(examples)):
             if path := real_path(examples[place]):
                 self.paths[path] = examples[place].example_id
-        for example_id, _, image_hash in image_hashes(dataset, Split.TEST, progress):
-            if not image_hash.startswith(UNREADABLE):
-                self.hashes[image_hash] = example_id
+        self.hashes.update(_test_hashes(dataset, progress))
+
+
+def _test_hashes(dataset: Dataset, progress: Progress) -> dict[str, str]:
+    """Return example id by SHA-256 of each readable test image; those of a dataset that vouches for them are kept."""
+    source = dataset.source_digest(Split.TEST)
+    kept = None if source is None else cache_folder() / "test-hashes" / f"{slug(dataset.card.name)}-{source[:12]}.json"
+    if kept is not None and kept.exists():
+        with contextlib.suppress(FgvrError):
+            stored = read_json(kept, FORMAT, (1,))
+            if stored.get("source") == source and isinstance(stored.get("hashes"), dict):
+                return dict(stored["hashes"])
+    found = {
+        image_hash: example_id
+        for example_id, _, image_hash in image_hashes(dataset, Split.TEST, progress)
+        if not image_hash.startswith(UNREADABLE)
+    }
+    if kept is not None:
+        with contextlib.suppress(FgvrError):  # a cache that cannot be written costs time, never a result
+            write_json(kept, {"format": FORMAT, "version": 1, "source": source, "hashes": found})
+    return found
 
 
 @dataclass(frozen=True, slots=True)
