@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
@@ -81,11 +82,11 @@ class Client:
         http, places, pace = self._connected()
         tried = 0
         while True:
-            if self._failed is not None:
-                raise self._failed
             try:
                 async with places:
                     await pace.turn()
+                    if self._failed is not None:
+                        raise self._failed
                     return read(await self._once(http, method, path, body))
             except Retry as fault:
                 tried += 1
@@ -206,5 +207,11 @@ class Client:
             await self._asked[0].aclose()
 
 
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _reason(error: BaseException) -> str:
+    """Return the words of the deepest cause: above it they say no more than that all attempts failed."""
+    while isinstance(cause := error.__cause__ or error.__context__, Exception):
+        error = cause.exceptions[0] if isinstance(cause, ExceptionGroup) else cause
+    words = str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        words = os.strerror(error.errno) if error.errno > 0 else error.strerror or words
+    return " ".join(words.split()) or type(error).__name__

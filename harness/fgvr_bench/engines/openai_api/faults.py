@@ -177,7 +177,7 @@ def words_of(text: str) -> str:
         found = _message(json.loads(text))
     except ValueError:
         found = re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL | re.IGNORECASE)
-    line = " ".join(found.split())
+    line = "".join(char if char.isprintable() else "?" for char in " ".join(found.split()))
     return line if len(line) <= 300 else line[:297] + "..."
 
 

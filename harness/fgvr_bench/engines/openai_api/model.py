@@ -25,7 +25,8 @@ class ServedModel(Model):
     def __init__(self, client: Client, wording: Wording, encoding: str, facts: Mapping[str, Json]) -> None:
         self.client, self.wording = client, wording
         self.preparer: PicturePreparer = PicturePreparer(encoding)
-        self.at_once = 2 * client.manners.concurrency  # one half under way, the other ready to follow
+        places = client.manners.concurrency
+        self.at_once = places + max(2, places // 4)  # some stand ready, so that no place is ever free
         self._facts = facts
 
     def begin(self, prompts: Sequence[Prompt], batch: Any) -> Future[Any]:

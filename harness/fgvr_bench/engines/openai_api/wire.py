@@ -135,7 +135,7 @@ def _text(message: Mapping[str, Any]) -> str:
         return ""
     if not isinstance(content, str):
         raise Retry("it answered with half a message")
-    return content.strip()
+    return content.encode(errors="replace").decode().strip()  # half of a character cannot be stored
 
 
 def _tokens(content: Mapping[str, Any]) -> int | None:
