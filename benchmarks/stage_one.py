@@ -299,7 +299,7 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tiny", action="store_true", help="a tiny model on the processor")
-    parser.add_argument("--samples", default="2,4,8,12,16,20,24,32", help="batches to try, in this order")
+    parser.add_argument("--samples", default="2,4,8,16,24,32,48", help="batches to try, in this order")
     parser.add_argument("--steps", type=int, default=7, help="steps measured of each")
     parser.add_argument("--reading", choices=["released", "paper"], default="released")
     parser.add_argument("--dropout", type=float, default=0.0, help="of the adapters")
