@@ -38,7 +38,6 @@ def selection(command: Command) -> Command:
         click.option("--split", default="train", show_default=True, help="Part of the dataset; never test."),
         click.option(
             "--data-root",
-            "data_roots",
             multiple=True,
             type=click.Path(path_type=Path),
             help="Folder to look for datasets in; several times.  [default: FGVR_DATA, then fetched data]",
@@ -74,7 +73,7 @@ def selection(command: Command) -> Command:
 @selection
 @click.option("--checkpoint", help="Local folder or hub name, in place of --model's own.")
 @click.option("--revision", help="Commit of the checkpoint.")
-@click.option("--model-arg", "model_args", multiple=True, callback=pairs, metavar="KEY=VALUE", help="For --model.")
+@click.option("--model-arg", multiple=True, callback=pairs, metavar="KEY=VALUE", help="For --model.")
 @click.option("--trust-remote-code", is_flag=True, help="Run code that comes with the checkpoint (needs --revision).")
 @click.option("--device", default="auto", show_default=True, help="cpu, mps, cuda, cuda:1 ...")
 @click.option("--dtype", default="auto", show_default=True, help="float64, float32, bfloat16 or float16.")
@@ -147,7 +146,7 @@ def _from_metadata(name: str, out: Path, form: Any, given: dict[str, Any]) -> No
 
     writable(out)
     wanted = _wanted(given)
-    selected = select(open_dataset(host(), name, given["data_roots"], wanted.split), wanted, progress)
+    selected = select(open_dataset(host(), name, given["data_root"], wanted.split), wanted, progress)
     header, rows = from_metadata(selected, form)
     _show(write_descriptions(out, {**selected.header(wanted), **header}, rows))
 
@@ -182,13 +181,13 @@ def _with_models(
             device=given["device"],
             dtype=given["dtype"],
             trust_remote_code=given["trust_remote_code"],
-            args=given["model_args"],
+            args=given["model_arg"],
         ),
         batch_size=given["batch_size"],
         workers=given["workers"],
         retry_failed=given["retry_failed"],
         resume_across=given["resume_across"],
-        data_roots=given["data_roots"],
+        data_roots=given["data_root"],
     )
     agree = None if yes and not dry_run else lambda costs: _agree(costs, dry_run)
     made = make(host(), settings, TerminalWatcher(), agree, sample)
@@ -241,7 +240,7 @@ def _names(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -
 
 
 @click.command(name="build-data", short_help="Make the training files of both stages.")
-@click.option("--dataset", "-d", "datasets", multiple=True, required=True, callback=_names, help="Name; several times.")
+@click.option("--dataset", "-d", multiple=True, required=True, callback=_names, help="Name; several times.")
 @click.option("--descriptions", type=FILE, multiple=True, help="File of describe, one a dataset.")
 @click.option("--out", type=FOLDER, required=True, help="Folder for the files.")
 @click.option(
@@ -266,15 +265,18 @@ def _names(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -
     show_default=True,
     help="What stage I's question is answered by.",
 )
-@click.option("--names-for-descriptions", "names", is_flag=True, help="Ablation: names in place of descriptions.")
+@click.option("--names-for-descriptions", is_flag=True, help="Ablation: names in place of descriptions.")
 @click.option("--skip-missing", is_flag=True, help="Leave out images that have no description.")
 @click.option("--prompts", type=FOLDER, help="Folder with wordings of one's own (describe --write-prompts).")
-@click.option("--miner-arg", "miner_args", multiple=True, callback=pairs, metavar="KEY=VALUE", help="For the miner.")
+@click.option("--miner-arg", multiple=True, callback=pairs, metavar="KEY=VALUE", help="For the miner.")
 @click.option("--device", default="auto", show_default=True, help="For mining: cpu, mps, cuda, cuda:1 ...")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Images in a batch.  [default: the miner's choice]")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that read images.  [default: one a core]")
 def build_data(
-    miner_args: dict[str, str],
+    dataset: tuple[str, ...],
+    data_root: tuple[Path, ...],
+    names_for_descriptions: bool,
+    miner_arg: dict[str, str],
     device: str,
     batch_size: int | None,
     workers: int | None,
@@ -298,8 +300,16 @@ def build_data(
 
     warn_of_plugins(host())
     stages: dict[str | None, tuple[Any, ...]] = {"pretrain": ("align",), "finetune": ("tune",)}
-    mining = MiningSettings(device=device, batch_size=batch_size, workers=workers, args=miner_args)
-    made = build(host(), BuildSettings(mining=mining, stages=stages.get(only, ("align", "tune")), **given), progress)
+    mining = MiningSettings(device=device, batch_size=batch_size, workers=workers, args=miner_arg)
+    settings = BuildSettings(
+        datasets=dataset,
+        names=names_for_descriptions,
+        stages=stages.get(only, ("align", "tune")),
+        mining=mining,
+        data_roots=data_root,
+        **given,
+    )
+    made = build(host(), settings, progress)
     _show_built(made)
 
 

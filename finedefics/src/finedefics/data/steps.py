@@ -70,6 +70,7 @@ class Readings(Sequence[FreeQuestion]):
         self._prompt, self._groups, self._lists, self._examples = prompt, groups, lists, examples
         counts = (len(lists[groups.of[examples[place].label]]) for place in range(len(examples)))
         self._starts = list(itertools.accumulate(counts, initial=0))
+        self._last: tuple[int, Example] | None = None
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -80,7 +81,9 @@ class Readings(Sequence[FreeQuestion]):
             return [self[number] for number in range(len(self))[index]]
         number = range(len(self))[index]
         place = bisect.bisect_right(self._starts, number) - 1
-        example = self._examples[place]
+        if self._last is None or self._last[0] != place:  # neighbours ask about one image
+            self._last = place, self._examples[place]
+        example = self._last[1]
         group = self._groups.of[example.label]
         attribute = self._lists[group][number - self._starts[place]]
         text = filled(self._prompt, group=self._groups.called(group), noun=self._groups.noun, attribute=attribute)
