@@ -6,7 +6,7 @@ This is the slow way, a line of responses at a time; `core/index.py` remembers w
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,10 +59,16 @@ class Checked:
     questions: Questions
 
 
-def check_run(host: Host, folder: Path, content: Mapping[str, Any]) -> Checked:
+def check_run(host: Host, folder: Path, content: Mapping[str, Any], known: MutableMapping[str, Questions]) -> Checked:
     """Judge every response of a complete run again, and compare all that its ``run.json`` claims.
 
     Checked are: the id against the inputs, the digest of the responses, the counts, and every figure.
+
+    Args:
+        host: plugins, for the protocol that judges.
+        folder: the run's folder.
+        content: its ``run.json``.
+        known: questions by their digests, taken from here and added here.
 
     Raises:
         FgvrError: something is not what it claims; says what, and what to type.
@@ -81,7 +87,10 @@ def check_run(host: Host, folder: Path, content: Mapping[str, Any]) -> Checked:
             accumulator.add(scored)
     found = {name: accumulator.result() for name, accumulator in running.items()}
     _check_figures(path, content, found, reader)
-    return Checked(np.array(reader.correct, bool), reader.questions(content["labels"]))
+    digest = reader.digest()
+    if digest not in known:
+        known[digest] = reader.questions(digest, content["labels"])
+    return Checked(np.array(reader.correct, bool), known[digest])
 
 
 def _check_id(path: RunFolder, content: Mapping[str, Any]) -> None:
@@ -134,6 +143,7 @@ class _Reader:
     _last: str = ""
 
     def add(self, scored: Scored) -> None:
+        """Take one judged response in."""
         question = scored.question
         self.correct.append(scored.answer.correct)
         self.failed += scored.response.error is not None
@@ -152,13 +162,18 @@ class _Reader:
         truth = question.choices[question.target]
         self._offered.append((truth, *(choice for choice in question.choices if choice != truth)))
 
-    def questions(self, labels: list[str]) -> Questions:
+    def digest(self) -> str:
+        """Return the digest of the questions so far."""
+        return str(self._hasher.hexdigest())
+
+    def questions(self, digest: str, labels: list[str]) -> Questions:
+        """Return what statistics need of the questions so far."""
         import numpy as np
 
         counts = np.array(self._inverse)
         chance = float((1 / counts).mean()) if len(counts) and counts.all() else None
         clusters = np.array(self._clusters, np.int32)
-        return Questions(self._hasher.hexdigest(), clusters, chance, self._blind(labels))
+        return Questions(digest, clusters, chance, self._blind(labels))
 
     def _blind(self, labels: list[str]) -> float | None:
         """Return what the choices alone give away; needs several sets of choices, and enough of them."""

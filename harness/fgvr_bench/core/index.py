@@ -180,14 +180,13 @@ class Index:
             return None
         try:
             stored = stored_run(path, content)
-            checked = check_run(host, path, content)
+            checked = check_run(host, path, content, self._known)
         except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise FgvrError(f"{folder.run_file} is damaged ({type(error).__name__}: {error}).") from error
         bits = np.packbits(checked.correct).tobytes()
-        questions = self._known.setdefault(checked.questions.digest, checked.questions)
         if stamp and stamp == _stamp(path) and _newest(path) < begun - SETTLED_NS:
             self._remember(path, stamp, judge(host, content["inputs"]), content, checked, bits)
-        return self._indexed(stored, bits, questions)
+        return self._indexed(stored, bits, checked.questions)
 
     def _indexed(self, run: StoredRun, bits: bytes, questions: Questions) -> IndexedRun:
         column = replace(run.column, question_set=questions.digest)

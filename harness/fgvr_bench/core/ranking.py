@@ -1,26 +1,27 @@
 """Many runs on the same questions at once: who is significantly better than whom.
 
 The formulae are those of `core/statistics.py`.  A run is its number of right answers in each class, a row of a matrix;
-the signed sums of a hundred runs under a thousand sign patterns are one product of matrices, and the difference of two
-runs under a pattern is the difference of their sums.
+the signed sums of all runs under a thousand sign patterns are one product of matrices, and the difference of two runs
+under a pattern is the difference of their sums.  Pairs are gone through a run at a time, so that what is held grows
+with the runs, and with their pairs by one number each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import log
 from typing import TYPE_CHECKING
 
 from fgvr_bench.core.statistics import (
     ALPHA,
+    AT_ONCE,
     MOST_FLIPPED,
     ROUNDS,
     SEED,
     Spread,
     degrees_of_freedom,
     detectable_difference,
-    least_p,
     mean_of_spreads,
     p_of_sums,
     signs,
@@ -32,17 +33,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Numbers = NDArray[np.float64]
+    Places = NDArray[np.int64]
 
-SCREENED = 1000
-"""Patterns that every pair is held against first."""
+STREAMS = ROUNDS // AT_ONCE
+"""Streams of sign patterns; every pair is held against the first."""
 CLEARLY_LUCK = 0.1
-"""A pair that more of those patterns outdo than this share is no difference, and is asked no further."""
+"""A pair that more of the first stream's patterns outdo than this share is no difference, and is asked no further."""
 MOST_COUNTED = 300
 """So many pairs are counted out; of more than that, only those that drawn patterns hardly ever outdo."""
-SCARCELY = 20
+SCARCELY = 5
 """Patterns of all that are drawn: a pair that is outdone by fewer is counted out, where that can be done."""
-PAIRS_AT_ONCE = 200
-VERSION = 1
+PAIRS_AT_ONCE = 500
+VERSION = 2
 """Of this way of ranking; part of the key that rankings are kept under."""
 
 
@@ -54,8 +56,12 @@ class Tallies:
     """Right answers, shape (runs, classes)."""
     sizes: Numbers
     """Questions, shape (classes,)."""
-    squares: Numbers
-    """Number of questions that two runs answer differently, shape (runs, runs)."""
+    bits: tuple[bytes, ...]
+    """Of each run's answers, packed; likewise filled up."""
+
+    def differing(self, one: int, other: int) -> int:
+        """Return how many questions only one of two runs answers rightly."""
+        return (int.from_bytes(self.bits[one]) ^ int.from_bytes(self.bits[other])).bit_count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,104 +78,143 @@ class Ranking:
     """The smallest difference that two of them, as alike as the median pair, had been told apart at."""
 
 
-def tally(correct: Sequence[NDArray[np.bool_]], clusters: NDArray[np.int32]) -> Tallies:
+def tally(bits: Sequence[bytes], clusters: NDArray[np.int32]) -> Tallies:
     """Count right answers by class.
 
     Args:
-        correct: of each run, shape (questions,).
+        bits: a bit an answer of each run, as `numpy.packbits` packs them.
         clusters: number of each question's class, counted from 0.
     """
     import numpy as np
 
-    rows = np.array(correct, np.float32)
     classes = int(clusters.max()) + 1
-    counts = np.array([np.bincount(clusters, row, minlength=classes) for row in rows])
-    both = (rows @ rows.T).astype(np.float64)  # whole numbers below 2^24: exact in any order
-    right = counts.sum(axis=1)
-    squares = right[:, None] + right[None, :] - 2 * both
-    return Tallies(counts, np.bincount(clusters, minlength=classes).astype(np.float64), squares)
+    counts = np.empty((len(bits), classes))
+    for place, packed in enumerate(bits):
+        correct = np.unpackbits(np.frombuffer(packed, np.uint8), count=len(clusters))
+        counts[place] = np.bincount(clusters, correct, minlength=classes)
+    return Tallies(counts, np.bincount(clusters, minlength=classes).astype(np.float64), tuple(bits))
 
 
-def rank(columns: Sequence[Tallies], seed: int = SEED, rounds: int = ROUNDS) -> Ranking:
+def rank(columns: Sequence[Tallies], seed: int = SEED) -> Ranking:
     """Rank runs by their accuracy in one column, or by the mean of their accuracies in several.
 
     A pair's p-value is that of the sign-flip test, corrected by Holm's rule for the number of all pairs.
 
     Args:
         columns: the same runs, in the same order, in each.
-        seed: of the sign patterns that are drawn.
-        rounds: see `sign_flip_test`.
+        seed: of the sign patterns that are drawn, `ROUNDS` of them.
     """
     import numpy as np
 
     runs = len(columns[0].counts)
-    one, other = np.triu_indices(runs, 1)
     figures = np.sum([each.counts.sum(axis=1) / each.sizes.sum() for each in columns], axis=0)
-    p = _pair_values(columns, one, other, seed, rounds)
-    significant = _holm(p) < ALPHA
-    ahead = figures[one] > figures[other]
-    better = np.zeros((runs, runs), bool)
-    better[one, other] = np.logical_and(significant, ahead)
-    better[other, one] = np.logical_and(significant, ~ahead)
+    significant = _holm(_Pairs(columns, seed).values()) < ALPHA
+    ranks = np.ones(runs, np.int64)
     best = np.flatnonzero(figures > figures.max() - 1e-12)
-    worse: NDArray[np.bool_] = np.any(better[best], axis=0)
-    return Ranking(
-        ranks=tuple(int(1 + count) for count in better.sum(axis=0)),
-        level=tuple(not each for each in worse),
-        best=tuple(best.tolist()),
-        detectable=_detectable(columns, one, other),
-    )
+    level = np.ones(runs, bool)
+    for one, others, pairs in _rows(runs):
+        ahead, behind = figures[one] > figures[others], figures[one] < figures[others]
+        ranks[others] += np.logical_and(significant[pairs], ahead)
+        ranks[one] += int(np.logical_and(significant[pairs], behind).sum())
+        if one in best:
+            level[others] &= ~np.logical_and(significant[pairs], ahead)
+        beaten = np.logical_and(significant[pairs], behind)
+        level[one] &= not np.isin(others[beaten], best).any()
+    return Ranking(tuple(ranks.tolist()), tuple(level.tolist()), tuple(best.tolist()), _detectable(columns))
 
 
-def _pair_values(
-    columns: Sequence[Tallies], one: NDArray[np.intp], other: NDArray[np.intp], seed: int, rounds: int
-) -> Numbers:
-    """Return the p-value of each pair."""
+def _rows(runs: int) -> Iterator[tuple[int, Places, slice]]:
+    """Yield for each run the runs after it, and where their pairs stand among all."""
     import numpy as np
 
-    whole = len(columns) == 1
-    weights = np.concatenate([np.full(len(each.sizes), 1.0 if whole else 1 / each.sizes.sum()) for each in columns])
-    parts = np.concatenate([each.counts for each in columns], axis=1) * weights
-    found = np.abs(parts.sum(axis=1)[one] - parts.sum(axis=1)[other])
-    found[found < 1e-12] = 0
-    gram = parts @ parts.T
-    squares = np.maximum(gram[one, one] + gram[other, other] - 2 * gram[one, other], 0)
-    p = np.ones(len(one))
-    clear = found**2 > 2 * squares * log(2 * (rounds + 1)) * (1 + 1e-9)
-    p[clear] = [least_p(*pair) for pair in zip(found[clear].tolist(), squares[clear].tolist(), strict=True)]
-    left = np.flatnonzero(~clear & (found > 0))
-    outdone = _outdone(sums_under(parts, seed, SCREENED), one[left], other[left], found[left])
-    p[left] = (1 + outdone) / (1 + SCREENED)
-    left = left[outdone <= CLEARLY_LUCK * SCREENED]
-    countable = whole or parts.shape[1] <= MOST_FLIPPED
-    if not countable or len(left) > MOST_COUNTED:
-        outdone = np.zeros(len(left), np.int64)
-        for stream in range(1, -(-rounds // SCREENED) + 1):
-            outdone += _outdone(sums_under(parts, seed, SCREENED, stream), one[left], other[left], found[left])
-        p[left] = (1 + outdone) / (1 + SCREENED * stream)
-        left = left[outdone < SCARCELY] if countable else left[:0]
-    for pair in left:
-        p[pair] = p_of_sums(parts[one[pair]] - parts[other[pair]], seed, rounds)
-    return p
+    start = 0
+    for one in range(runs - 1):
+        count = runs - 1 - one
+        yield one, np.arange(one + 1, runs), slice(start, start + count)
+        start += count
 
 
-def sums_under(parts: Numbers, seed: int, rounds: int, stream: int = 0) -> Numbers:
-    """Return each run's signed sum under drawn sign patterns, shape (runs, rounds)."""
-    import numpy as np
+class _Pairs:
+    """Finds the p-value of every pair of runs."""
 
-    return np.ascontiguousarray(parts @ signs(seed, rounds, parts.shape[1], stream).T)
+    def __init__(self, columns: Sequence[Tallies], seed: int) -> None:
+        import numpy as np
 
+        self.seed = seed
+        self.whole = len(columns) == 1
+        """Whether differences are whole numbers, whose distribution can be counted out."""
+        weights = [np.full(len(each.sizes), 1.0 if self.whole else 1 / each.sizes.sum()) for each in columns]
+        self.parts = np.concatenate([each.counts for each in columns], axis=1) * np.concatenate(weights)
+        self.totals = self.parts.sum(axis=1)
+        self.runs = len(self.parts)
+        self.pairs = self.runs * (self.runs - 1) // 2
 
-def _outdone(sums: Numbers, one: NDArray[np.intp], other: NDArray[np.intp], found: Numbers) -> NDArray[np.int64]:
-    """Return how many patterns give at least the difference found, for each pair."""
-    import numpy as np
+    def values(self) -> Numbers:
+        """Return them, in the order of `_rows`.
 
-    counts = np.zeros(len(one), np.int64)
-    for start in range(0, len(one), PAIRS_AT_ONCE):
-        own = slice(start, start + PAIRS_AT_ONCE)
-        reached = np.abs(sums[one[own]] - sums[other[own]]) >= found[own, None] * (1 - 1e-9)
-        counts[own] = reached.sum(axis=1)
-    return counts
+        Most pairs are settled by two bounds: with ``z = found / sqrt(sum c^2)``, p is at most ``2 exp(-z^2 / 2)``
+        (Hoeffding), and at least 3/16 where z is at most 1 (Dvorak & Klein 2022, SIAM Journal on Discrete Mathematics
+        36, 2393-2410).  The others are held against drawn patterns, and counted out where that is needed.
+        """
+        import numpy as np
+
+        p = np.ones(self.pairs)
+        left = self._bounded(p)
+        left, outdone = self._screened(p, left)
+        countable = self.whole or self.parts.shape[1] <= MOST_FLIPPED
+        if not countable or len(left[0]) > MOST_COUNTED:
+            for stream in range(1, STREAMS):
+                outdone += self._outdone(stream, *left[1:])
+            p[left[0]] = (1 + outdone) / (1 + STREAMS * AT_ONCE)
+            kept = outdone < SCARCELY if countable else np.zeros(len(outdone), bool)
+            left = left[0][kept], left[1][kept], left[2][kept]
+        for pair, one, other in zip(*left, strict=True):
+            p[pair] = p_of_sums(self.parts[one] - self.parts[other], self.seed)
+        return p
+
+    def _bounded(self, p: Numbers) -> tuple[Places, Places, Places]:
+        """Settle what bounds settle; return number, one run and other run of the pairs that are left."""
+        import numpy as np
+
+        least = 1 / (ROUNDS + 1)  # whole numbers can be counted out below what rounds can show
+        enough = 2 * log(2 / min(least, ALPHA / self.pairs if self.whole and self.pairs else least)) * (1 + 1e-9)
+        norms = (self.parts**2).sum(axis=1)
+        found: list[tuple[Places, Places, Places]] = []
+        for one, others, pairs in _rows(self.runs):
+            square = (self.totals[others] - self.totals[one]) ** 2
+            length = norms[one] + norms[others] - 2 * (self.parts[others] @ self.parts[one])
+            clear = square > enough * length
+            bound = np.exp(-square[clear] / (2 * np.maximum(length[clear], 1e-300)))
+            p[pairs][clear] = np.minimum(1.0, 2 * bound)
+            open_ = np.flatnonzero(~clear & (square > length * (1 + 1e-9)))
+            found.append((pairs.start + open_, np.full(len(open_), one), others[open_]))
+        number, one_, other = zip(*found, strict=True) if found else ((), (), ())
+        empty = np.zeros(0, np.int64)
+        return np.concatenate([empty, *number]), np.concatenate([empty, *one_]), np.concatenate([empty, *other])
+
+    def _screened(
+        self, p: Numbers, left: tuple[Places, Places, Places]
+    ) -> tuple[tuple[Places, Places, Places], Places]:
+        """Hold pairs against the first stream; return those that may be more than luck, and how often outdone."""
+        number, one, other = left
+        outdone = self._outdone(0, one, other)
+        p[number] = (1 + outdone) / (1 + AT_ONCE)
+        kept = outdone <= CLEARLY_LUCK * AT_ONCE
+        return (number[kept], one[kept], other[kept]), outdone[kept]
+
+    def _outdone(self, stream: int, one: Places, other: Places) -> Places:
+        """Return how many patterns of a stream give at least the difference found, for each pair."""
+        import numpy as np
+
+        sums = np.ascontiguousarray(self.parts @ signs(self.seed, AT_ONCE, self.parts.shape[1], stream).T)
+        counts = np.zeros(len(one), np.int64)
+        for start in range(0, len(one), PAIRS_AT_ONCE):
+            own = slice(start, start + PAIRS_AT_ONCE)
+            found = np.abs(self.totals[one[own]] - self.totals[other[own]]) * (1 - 1e-9)
+            difference = sums[one[own]]
+            difference -= sums[other[own]]
+            counts[own] = (np.abs(difference, out=difference) >= found[:, None]).sum(axis=1)
+        return counts
 
 
 def _holm(p: Numbers) -> Numbers:
@@ -183,37 +228,42 @@ def _holm(p: Numbers) -> Numbers:
     return corrected
 
 
-def _detectable(columns: Sequence[Tallies], one: NDArray[np.intp], other: NDArray[np.intp]) -> float | None:
+def _detectable(columns: Sequence[Tallies]) -> float | None:
     """Return the detectable difference of the pair whose variance is the (upper) median, at Holm's first step."""
     import numpy as np
 
-    if not len(one):
+    runs = len(columns[0].counts)
+    pairs = runs * (runs - 1) // 2
+    if not pairs:
         return None
-    variances = np.sum([_variances(each)[one, other] for each in columns], axis=0)
-    place = int(np.argsort(variances, kind="stable")[len(one) // 2])
-    pair = one[place], other[place]
-    return detectable_difference(mean_of_spreads([_spread(each, *pair) for each in columns]), ALPHA / len(one))
+    variances = np.zeros(pairs)
+    for column in columns:
+        scaled = _residuals(column)
+        for one, others, own in _rows(runs):
+            variances[own] += ((scaled[others] - scaled[one]) ** 2).sum(axis=1)
+    variances = variances.round(15)  # so that the median pair is the same one on every machine
+    median = np.partition(variances, pairs // 2)[pairs // 2]
+    place = int(np.flatnonzero(variances == median)[0])
+    one = next(one for one, _, own in _rows(runs) if own.stop > place)
+    other = place - next(own.start for row, _, own in _rows(runs) if row == one) + one + 1
+    return detectable_difference(mean_of_spreads([_spread(each, one, other) for each in columns]), ALPHA / pairs)
 
 
-def _variances(column: Tallies) -> Numbers:
-    """Return the clustered variance of the difference of each two runs, shape (runs, runs)."""
+def _residuals(column: Tallies) -> Numbers:
+    """Return residuals whose squared differences add up to the clustered variance of two runs' difference."""
     import numpy as np
 
     count = column.sizes.sum()
-    share = 1 - column.sizes / count
     if len(column.sizes) < 2:
-        return np.zeros_like(column.squares)
+        return np.zeros_like(column.counts)
     residuals = column.counts - (column.counts.sum(axis=1) / count)[:, None] * column.sizes
-    scaled = residuals / np.sqrt(share)
-    gram = scaled @ scaled.T
-    size = np.diag(gram)
-    variances: Numbers = (size[:, None] + size[None, :] - 2 * gram) / count**2
-    return variances.round(15)  # so that the median pair is the same one on every machine
+    scaled: Numbers = residuals / np.sqrt(1 - column.sizes / count) / count
+    return scaled
 
 
 def _spread(column: Tallies, one: int, other: int) -> Spread:
-    difference = column.counts[one] - column.counts[other]
+    scaled = _residuals(Tallies(column.counts[[one, other]], column.sizes, ()))
     count = int(column.sizes.sum())
-    variance = float(_variances(Tallies(column.counts[[one, other]], column.sizes, column.squares[:2, :2]))[0, 1])
-    spread = Spread(float(difference.sum()) / count, variance, degrees_of_freedom(column.sizes), count)
-    return with_least_variance(spread, float(column.squares[one, other]))
+    mean = float((column.counts[one] - column.counts[other]).sum()) / count
+    spread = Spread(mean, float(((scaled[1] - scaled[0]) ** 2).sum()), degrees_of_freedom(column.sizes), count)
+    return with_least_variance(spread, column.differing(one, other))

@@ -157,7 +157,7 @@ def _is_share(each: IndexedRun) -> bool:
 def _tally(runs: Sequence[IndexedRun]) -> Tallies:
     from fgvr_bench.core.ranking import tally
 
-    return tally([each.correct for each in runs], runs[0].questions.clusters)
+    return tally([each.bits for each in runs], runs[0].questions.clusters)
 
 
 def _kept(members: Sequence[int], tallies: Tallies, whole: Sequence[int]) -> Tallies:
@@ -165,7 +165,7 @@ def _kept(members: Sequence[int], tallies: Tallies, whole: Sequence[int]) -> Tal
     from fgvr_bench.core.ranking import Tallies
 
     places = [members.index(number) for number in whole]
-    return Tallies(tallies.counts[places], tallies.sizes, tallies.squares[places][:, places])
+    return Tallies(tallies.counts[places], tallies.sizes, tuple(tallies.bits[place] for place in places))
 
 
 def _together(columns: Sequence[Tallies]) -> Tallies:
@@ -177,7 +177,7 @@ def _together(columns: Sequence[Tallies]) -> Tallies:
     return Tallies(
         np.concatenate([each.counts for each in columns], axis=1),
         np.concatenate([each.sizes for each in columns]),
-        np.sum([each.squares for each in columns], axis=0),
+        tuple(map(b"".join, zip(*(each.bits for each in columns), strict=True))),
     )
 
 

@@ -33,6 +33,8 @@ POWER = 0.8
 ROUNDS = 10_000
 """Of a permutation test that is too large to be counted out."""
 SEED = 0
+AT_ONCE = 1000
+"""Sign patterns of one stream of the generator."""
 MOST_STEPS = 20_000_000
 """A distribution of sums is counted out up to this many additions."""
 MOST_FLIPPED = 14
@@ -288,8 +290,11 @@ def p_of_sums(sums: Numbers, seed: int = SEED, rounds: int = ROUNDS) -> float:
     bound = least_p(found, fsum(parts**2))
     if bound < 1 / (rounds + 1):
         return bound
-    sums_drawn = signs(seed, rounds, len(parts)) @ parts
-    return float((1 + (np.abs(sums_drawn) >= found * (1 - 1e-12)).sum()) / (1 + rounds))
+    outdone = 0
+    for stream, start in enumerate(range(0, rounds, AT_ONCE)):
+        drawn = signs(seed, min(AT_ONCE, rounds - start), len(sums), stream) @ sums
+        outdone += int((np.abs(drawn) >= found * (1 - 1e-9)).sum())
+    return (1 + outdone) / (1 + rounds)
 
 
 def least_p(found: float, squares: float) -> float:
