@@ -39,7 +39,7 @@ class Cost:
             self.model,
             f"{most}{self.requests:,}",
             f"{most}{self.open:,}",
-            f"{most}{self.images:,}",
+            f"{most}{self.images:,}" if self.images else "0",
             f"≈ {self.text_tokens:,}",
             f"≤ {self.answer_tokens:,}",
             self.time(),
