@@ -113,6 +113,7 @@ class Server:
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16  # head and body in one packet
     server_of_test: Server
 
     def do_GET(self) -> None:
