@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import pickle
 import re
@@ -15,6 +16,7 @@ import tiny_families_later
 
 from fgvr_bench.core.host import Host
 from fgvr_bench.engines.huggingface import HuggingFacePlugin
+from fgvr_bench.engines.huggingface.preparing import SHARED
 from fgvr_bench.interfaces import Decoding, Model, ModelSettings
 from fgvr_bench.types import FileImage, Prompt
 
@@ -201,6 +203,24 @@ def test_scores_do_not_depend_on_the_batch_in_float64(family: Family) -> None:
     for one, three, eight in zip(alone, by_three, by_eight, strict=True):
         assert one.scores == pytest.approx(eight.scores, abs=1e-9)
         assert three.scores == pytest.approx(eight.scores, abs=1e-9)
+
+
+@pytest.mark.parametrize("decoding", ["logprob", "generate"])
+def test_a_picture_asked_about_in_several_orders_is_encoded_once(family: Family, decoding: str) -> None:
+    model = family.load(decoding)
+    shown = [0, 0, 0, 1, 1, 2]
+    prompts = [
+        dataclasses.replace(prompt, image=FileImage(f"picture {picture}"))
+        for prompt, picture in zip(tiny.prompts(len(shown)), shown, strict=True)
+    ]
+    pictures = tiny.pictures(3)
+    items = [model.preparer.item(prompt, pictures[picture]) for prompt, picture in zip(prompts, shown, strict=True)]
+    batch = model.preparer.batch(items)
+    assert batch[SHARED].picture == tuple(shown)
+    found, apart = model.respond(prompts, batch), model.respond(prompts, batch | {SHARED: None})
+    for ours, plain in zip(found, apart, strict=True):
+        assert ours.completion == plain.completion
+        assert ours.scores == pytest.approx(plain.scores, abs=1e-9)
 
 
 def test_texts_do_not_depend_on_the_batch_in_float64(family: Family) -> None:

@@ -202,6 +202,35 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_size_is_recorded(tmp_path: 
         play(tmp_path, ToyModel("oracle", Small()), batch_size=8)
 
 
+def test_one_batch_too_many_for_the_memory_is_asked_in_parts_and_the_run_goes_on(tmp_path: Path) -> None:
+    class Tight(Script):
+        batches = 0
+
+        def respond(self, prompts: Any, batch: Any) -> Any:
+            self.batches += 1
+            if self.batches == 3:
+                raise OutOfMemory("this one does not fit")
+            return super().respond(prompts, batch)
+
+    model = Tight(batch_size=8)
+    result = play(tmp_path, ToyModel("oracle", model)).results[0]
+    assert (result.questions, result.failed, result.metrics["accuracy"]) == (40, 0, 1.0)
+    assert sorted(model.asked) == sorted(set(model.asked))
+    assert model.batches == 4 + 1 + 8
+
+
+def test_a_model_finds_its_batch_size_by_the_largest_questions(tmp_path: Path) -> None:
+    class Measuring(Script):
+        def fitting_batch_size(self, make: Any) -> int:
+            prompts, batch = make(3)
+            assert len(prompts) == len(batch) == 3
+            assert len(set(prompts)) == 1
+            return 5
+
+    result = play(tmp_path, ToyModel("oracle", Measuring())).results[0]
+    assert json.loads((result.folder / "run.json").read_text())["batch_size"] == 5
+
+
 def test_every_answer_is_told_once_and_only_when_it_is_on_disk(tmp_path: Path) -> None:
     class Listener:
         def __init__(self) -> None:

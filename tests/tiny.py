@@ -126,5 +126,5 @@ def prompts(count: int) -> list[Prompt]:
         letters = letters_for(choices)
         lines = "\n".join(f"{letter}. {choice}" for letter, choice in zip(letters, choices, strict=True))
         text = f"Which of these is shown?\nChoices:\n{lines}\nAnswer with the letter."
-        made.append(Prompt(f"tiny/test/{number}", FileImage("unused"), text, letters, choices))
+        made.append(Prompt(f"tiny/test/{number}", FileImage(f"unused-{number}"), text, letters, choices))
     return made

@@ -252,6 +252,17 @@ class Model(ABC):
     """Questions that may be under way at once: above 0 for a model that is waited for (on a server) rather than
     computed with here.  Then batches are begun ahead, see `begin`, and answered in any order."""
 
+    def fitting_batch_size(self, make: Callable[[int], tuple[Sequence[Prompt], Any]]) -> int:
+        """Return how many questions to put into a batch where the user says ``auto``; by default `batch_size`.
+
+        ``make(n)`` returns prompts and batch of a large question, n times over: what one question takes can be
+        measured with it.
+
+        Raises:
+            OutOfMemory: not even one fits.
+        """
+        return self.batch_size
+
     def begin(self, prompts: Sequence[Prompt], batch: Any) -> Future[Any]:
         """Start on a batch without waiting; called only where `at_once` is above 0.
 

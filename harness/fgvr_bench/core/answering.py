@@ -14,7 +14,7 @@ from typing import Any
 from fgvr_bench.core.loading import PreparedBatch, prepare
 from fgvr_bench.core.questions import QuestionBook
 from fgvr_bench.core.records import rounded
-from fgvr_bench.errors import FgvrError
+from fgvr_bench.errors import FgvrError, OutOfMemory
 from fgvr_bench.interfaces import Model
 from fgvr_bench.types import Prompt, Question, Response
 
@@ -81,17 +81,22 @@ class Answerer:
             if prepared.unjoined is not None:
                 raise Misbehaved(prepared.unjoined)
             return dict(zip(asked, self._respond(prompts, prepared.payload), strict=True)) if asked else {}, True
+        except OutOfMemory as error:
+            if not self._ever_answered or len(asked) == 1:
+                raise
+            problem: Exception = error  # batches of its size fitted: this one is asked in parts
         except FgvrError:
             raise
         except Exception as error:
-            self._last_problem = _one_line(error)
-            if isinstance(prepared.payload, Future):  # begun ahead, so asked with patience already
-                why = f"model: {self._last_problem}"
-                return {
-                    number: Response(prompt.question_id, error=why)
-                    for number, prompt in zip(asked, prompts, strict=True)
-                }, False
-            return self._one_by_one(asked, prompts)
+            problem = error
+        # Outside the handlers, which would keep the batch's tensors alive.
+        self._last_problem = _one_line(problem)
+        if isinstance(prepared.payload, Future):  # begun ahead, so asked with patience already
+            why = f"model: {self._last_problem}"
+            return {
+                number: Response(prompt.question_id, error=why) for number, prompt in zip(asked, prompts, strict=True)
+            }, False
+        return self._one_by_one(asked, prompts)
 
     def finish(self) -> Answered:
         """Return what is still held back at the end.
@@ -121,7 +126,8 @@ class Answerer:
         answered_any = False
         for number, prompt in zip(asked, prompts, strict=True):
             try:
-                found[number] = self._respond([prompt], self._payload_of(number))[0]
+                payload = self._payload_of(number)
+                found[number] = self._respond([prompt], self._begun([prompt], payload))[0]
                 answered_any = True
             except FgvrError:
                 raise
@@ -129,6 +135,10 @@ class Answerer:
                 self._last_problem = _one_line(error)
                 found[number] = Response(prompt.question_id, error=f"model: {self._last_problem}")
         return found, answered_any
+
+    def _begun(self, prompts: list[Prompt], payload: Any) -> Any:
+        """Return what `respond` takes: a model that is waited for has to have begun."""
+        return self.model.begin(prompts, payload) if self.model.at_once else payload
 
     def _payload_of(self, number: int) -> Any:
         if not self.model.needs_images:

@@ -11,7 +11,7 @@ from fgvr_bench.core.ahead import cores
 from fgvr_bench.core.images import ImageInvalid, blank_like, decode_image
 from fgvr_bench.core.questions import QuestionBook
 from fgvr_bench.errors import FgvrError
-from fgvr_bench.interfaces import Preparer
+from fgvr_bench.interfaces import Model, Preparer
 from fgvr_bench.types import Prompt
 
 if TYPE_CHECKING:
@@ -99,6 +99,36 @@ def _picture(prompt: Prompt, blank: bool) -> Image:
 def _one_line(error: BaseException) -> str:
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.split())[:500]
+
+
+LOOKED_AT = 64
+"""Questions among which a large one is sought."""
+
+
+def copies_of_a_large_question(book: QuestionBook, model: Model, count: int) -> tuple[list[Prompt], Any]:
+    """Return `count` times the prompt of a large question, and the batch of as many: what memory is measured with.
+
+    Raises:
+        FgvrError: none of the questions looked at can be prepared.
+    """
+    step = max(1, len(book) // LOOKED_AT)
+    best: tuple[int, Prompt, Any] | None = None
+    for number in range(0, len(book), step):
+        items: list[Any] = []
+        if model.needs_images:
+            _prepare_one(book, number, model.preparer, items, {})
+        size = max((_bytes(item) for item in items), default=-1)
+        if items and (best is None or size > best[0]):
+            best = size, book.prompt(book.question(number)), items[0]
+    if best is None:
+        raise FgvrError("none of the images looked at can be prepared.", hint="Give --batch-size to go on without.")
+    return [best[1]] * count, model.preparer.batch([best[2]] * count)
+
+
+def _bytes(item: Any) -> int:
+    """Return how much the tensors of an item hold."""
+    values = item.values() if isinstance(item, dict) else [item]
+    return sum(value.numel() for value in values if hasattr(value, "numel"))
 
 
 def default_workers(on_cpu: bool) -> int:

@@ -11,13 +11,14 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fgvr_bench.core.ahead import read_ahead
 from fgvr_bench.core.answering import Answered, Answerer
 from fgvr_bench.core.in_flight import answers_in_flight
-from fgvr_bench.core.loading import BatchSource, PreparedBatch, default_workers
+from fgvr_bench.core.loading import BatchSource, PreparedBatch, copies_of_a_large_question, default_workers
 from fgvr_bench.core.one_ahead import answers_one_ahead
 from fgvr_bench.core.questions import QuestionBook
 from fgvr_bench.core.settings import RunSettings
@@ -34,13 +35,16 @@ Numbered = list[tuple[int, Response]]
 class Workforce(Protocol):
     """Loaded and ready to answer."""
 
-    batch_size: int
-    """What the model proposes for ``auto``."""
     alike: bool
     """Whether batches are made of like questions (`Model.alike`)."""
     facts: Mapping[str, Json]
     threads: int | None
     """Processor threads that the model computes with; None where it does not compute on the processor."""
+
+    @property
+    def batch_size(self) -> int:
+        """What the model proposes for ``auto``; found out when it is asked for."""
+        ...
 
     def answers(
         self,
@@ -72,13 +76,16 @@ class OneProcess:
         self, plugin: ModelPlugin, settings: ModelSettings, book: QuestionBook, name: str, workers: int | None
     ) -> None:
         self.model: Model = plugin.load(settings)
-        self.batch_size = self.model.batch_size
         self.alike = self.model.alike
         self.facts: Mapping[str, Json] = dict(self.model.facts())
         self.threads = None if self.model.at_once else _threads()
         self._book = book
         self._name = name
         self._workers = workers
+
+    @property
+    def batch_size(self) -> int:
+        return self.model.fitting_batch_size(partial(copies_of_a_large_question, self._book, self.model))
 
     def answers(
         self,
@@ -163,7 +170,7 @@ class SeveralProcesses:
         except BaseException:
             self._end(seconds=0)
             raise
-        self.batch_size = int(hellos[0][0])
+        self.batch_size: int = hellos[0][0]
         self.alike = bool(hellos[0][1])
         self.facts: Mapping[str, Json] = hellos[0][2]
         self.threads: int | None = hellos[0][3]
@@ -229,7 +236,8 @@ def _child(connection: Connection, stop: Any, order: _Order) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         work = _take_up(order)
-        connection.send(("ok", (work.batch_size, work.alike, dict(work.facts), work.threads)))
+        proposed = order.settings.batch_size or work.batch_size
+        connection.send(("ok", (proposed, work.alike, dict(work.facts), work.threads)))
         batches, answered_before, threads = connection.recv()
         for answered in work.answers(batches, stop.is_set, answered_before, threads):
             numbered: Numbered = [(number, response) for number, _, response in answered]

@@ -15,7 +15,7 @@ from fgvr_bench.engines import torchvision_ops
 from fgvr_bench.engines.checkpoints import Checkpoint
 from fgvr_bench.engines.devices import torch_dtype
 from fgvr_bench.engines.fetching import PROCESSOR_FILES, fetch
-from fgvr_bench.engines.huggingface.placing import loading_settings, point_to_inputs
+from fgvr_bench.engines.huggingface.placing import loading_settings, settle
 from fgvr_bench.engines.huggingface.plugin import Plan
 from fgvr_bench.engines.memory import first_line, is_out_of_memory, memory_guard
 from fgvr_bench.errors import FgvrError, ModelUnavailable
@@ -83,7 +83,7 @@ def load_weights(plan: Plan) -> Any:
         )
     if plan.adapter is not None:
         _add_adapter(model, folder / plan.adapter, plan.checkpoint)
-    return point_to_inputs(model.eval().requires_grad_(False))
+    return settle(model.eval().requires_grad_(False))
 
 
 def _add_adapter(model: Any, folder: Path, checkpoint: Checkpoint) -> None:
@@ -117,6 +117,11 @@ def _explained(checkpoint: Checkpoint, what: str) -> Iterator[None]:
         if is_out_of_memory(error):
             raise
         reason = first_line(error)
+        if "offload_folder" in str(error) or "offload_dir" in str(error):
+            raise ModelUnavailable(
+                f"the weights of {checkpoint.name} fit in no memory, and what is left over needs a folder on disk.",
+                hint="Give one with --model-arg offload=FOLDER, or fewer bits with --model-arg quantize=4bit.",
+            ) from error
         if "trust_remote_code" in str(error):
             raise ModelUnavailable(
                 f"{checkpoint.name} brings code of its own.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fgvr_bench.engines.devices import check_device, device_kind
@@ -12,15 +12,16 @@ from fgvr_bench.engines.huggingface.answers import NotDistinct
 from fgvr_bench.engines.huggingface.decoding import Rows, greedy, make_greedy, rank
 from fgvr_bench.engines.huggingface.loading import load_processor, load_weights, quiet
 from fgvr_bench.engines.huggingface.plugin import HuggingFacePlugin, Plan
-from fgvr_bench.engines.huggingface.preparing import ANSWERS, HuggingFacePreparer
+from fgvr_bench.engines.huggingface.preparing import ANSWERS, SHARED, HuggingFacePreparer
+from fgvr_bench.engines.huggingface.sharing import pictures_once
 from fgvr_bench.engines.huggingface.templates import choose_template
-from fgvr_bench.engines.memory import memory_guard
+from fgvr_bench.engines.memory import fitting, memory_guard
 from fgvr_bench.errors import UsageError
 from fgvr_bench.interfaces import Decoding, Model
 from fgvr_bench.types import Json, Prompt, Response, ScoreKind, letters_for
 
-BATCH_SIZES = {"cuda": 32, "mps": 4, "cpu": 4}
-"""What ``--batch-size auto`` starts from; the harness halves it until a batch fits."""
+BATCH_SIZES = {"cuda": 64, "mps": 4, "cpu": 4}
+"""What ``--batch-size auto`` starts from: on a GPU as many as its memory has room for, at most these."""
 
 
 class HuggingFaceModel(Model):
@@ -36,15 +37,26 @@ class HuggingFaceModel(Model):
         self._plan = plan
         self._ends = ends
 
+    def fitting_batch_size(self, make: Callable[[int], tuple[Sequence[Prompt], Any]]) -> int:
+        """Measure on a GPU how many questions its memory has room for; elsewhere a fixed number.
+
+        Raises:
+            OutOfMemory: not even two fit.
+        """
+        if device_kind(self._plan.device) != "cuda" or self._plan.spread:
+            return self.batch_size
+        return fitting(lambda count: self.respond(*make(count)), self.batch_size)
+
     def respond(self, prompts: Sequence[Prompt], batch: Any) -> Sequence[Response]:
         """Answer a batch that the preparer made.
 
         Raises:
             OutOfMemory: it does not fit.
         """
-        with memory_guard():
+        with memory_guard(), pictures_once(self.model, batch[SHARED]):
             device = self.model.device
-            inputs = {key: value.to(device, non_blocking=True) for key, value in batch.items() if key != ANSWERS}
+            own = (ANSWERS, SHARED)
+            inputs = {key: value.to(device, non_blocking=True) for key, value in batch.items() if key not in own}
             if self._decoding.name == "logprob":
                 ranked = rank(self.model, inputs, batch[ANSWERS])
                 return [

@@ -86,17 +86,24 @@ def loading_settings(plan: Plan) -> dict[str, Any]:
     return settings
 
 
-def point_to_inputs(model: Any) -> Any:
-    """Make ``model.device`` the device that inputs go to, also where the first weights lie on disk.
+def settle(model: Any) -> Any:
+    """Make a model whose weights partly lie in main memory or on disk usable as any other; others stay as they are.
 
-    Weights that were left on disk are on torch's ``meta`` device until a hook of accelerate fetches them, and inputs
-    that followed them there would lose their values.
+    Such weights are on torch's ``meta`` device, and hooks of accelerate fetch them when the module that holds them is
+    called.  Two things do not go by themselves then: inputs, which would follow the first weights to ``meta`` and lose
+    their values; and weights that are used without their module being called.
     """
     places: Mapping[str, Any] | None = getattr(model, "hf_device_map", None)
-    if not places or model.device.type != "meta":
+    if not places or not any(parameter.is_meta for parameter in model.parameters()):
         return model
     import torch
 
+    for module in model.modules():
+        if isinstance(module, torch.nn.MultiheadAttention):
+            _keep(module)
+            _keep(module.out_proj)
+        elif next(module.children(), None) is not None:
+            _keep(module)
     computing = [place for place in places.values() if place not in ("cpu", "disk")]
     device = torch.device(computing[0] if computing else "cpu")
 
@@ -106,6 +113,15 @@ def point_to_inputs(model: Any) -> Any:
     kind = type(model)
     model.__class__ = type(kind.__name__, (kind,), {"device": property(inputs_go_to), "__module__": kind.__module__})
     return model
+
+
+def _keep(module: Any) -> None:
+    """Fetch the weights that a module holds itself, and leave them where it computes."""
+    hook = getattr(module, "_hf_hook", None)
+    for each in getattr(hook, "hooks", [hook]):
+        if getattr(each, "offload", False) and any(weight.is_meta for weight in module.parameters(recurse=False)):
+            each.pre_forward(module)
+            each.offload = False
 
 
 def _quantization(plan: Plan) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fgvr_bench.engines.devices import torch_dtype
 from fgvr_bench.engines.huggingface.answers import AnswerTokens
+from fgvr_bench.engines.huggingface.sharing import find_shared
 from fgvr_bench.engines.huggingface.templates import Template, image_placeholder
 from fgvr_bench.engines.torchvision_ops import Carried
 from fgvr_bench.interfaces import Preparer
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 ANSWERS = "answer_tokens"
 """Key of a batch beside the model's inputs: for each row the tokens to rank."""
+SHARED = "shared_pictures"
+"""Key of a batch beside the model's inputs: which rows show the same picture, or None."""
+SOURCE = "picture"
+"""Key of an item beside the model's inputs: where its picture comes from."""
 
 
 Process = Callable[[Any, str, "Image"], dict[str, Any]]
@@ -102,16 +107,18 @@ class HuggingFacePreparer(Preparer):
         if self.longest is not None and length >= self.longest:
             raise ValueError(f"the prompt has {length} tokens, and the model takes {self.longest}")
         pixels = torch_dtype(self.dtype)
-        return {
+        item = {
             key: value.to(pixels) if isinstance(value, torch.Tensor) and value.is_floating_point() else value
             for key, value in inputs.items()
         }
+        return {**item, SOURCE: prompt.image}
 
     def batch(self, items: list[dict[str, Any]]) -> dict[str, Any]:
         """Join items: prompts are padded on the left, all else at its far sides, both with what the model masks."""
         joined: dict[str, Any] = {ANSWERS: [item[ANSWERS] for item in items]} if self.ranks else {}
+        joined[SHARED] = find_shared([item[SOURCE] for item in items], items)
         for key in items[0]:
-            if key == ANSWERS:
+            if key in {ANSWERS, SOURCE}:
                 continue
             values = [item[key] for item in items]
             if _is_text(key, items[0]):
