@@ -74,8 +74,6 @@ def transformers_serve(checkpoint: Path, tmp_path: Path) -> Iterator[str]:
 def answers(model: str, photos: Path, results: Path, **settings: Any) -> list[dict[str, Any]]:
     """Return the stored answers of a run."""
     evaluation = fgvr_bench.evaluate(model, f"folder:{photos}", results_dir=results, options="random", **settings)
-    for error in evaluation.errors:
-        raise error
     (result,) = evaluation.results
     assert (result.questions, result.failed) == (12, 0)
     return [json.loads(line) for line in (result.folder / "responses.jsonl").read_text().splitlines()][-12:]

@@ -7,7 +7,8 @@
 `preparing`    a picture as a data URL, in worker processes
 `wire`         a question as a request, an answer as a response; pure
 `faults`       what an HTTP status or a broken answer means: ask again, one failed answer, or stop
-`pace`         how many requests at once and a minute, how often again, how long
+`manners`      how many requests at once and a minute, how often again, how long
+`pace`         when the next request may go out
 `background`   the event loop that they live on
 `client`       requests side by side, with back-off and time-outs
 `model`        the model that the harness asks

@@ -18,7 +18,8 @@ from fgvr_bench.engines.openai_api.address import Address
 from fgvr_bench.engines.openai_api.background import Background
 from fgvr_bench.engines.openai_api.faults import Lost, Retry, Unanswered, fault_of, words_of
 from fgvr_bench.engines.openai_api.keys import Key
-from fgvr_bench.engines.openai_api.pace import Manners, Pace
+from fgvr_bench.engines.openai_api.manners import Manners
+from fgvr_bench.engines.openai_api.pace import Pace
 from fgvr_bench.errors import FgvrError, ModelUnavailable
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class Client:
             raise (Lost(late) if body is None else Retry(late)) from None
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise Lost(_reason(error)) from None
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             raise Retry(f"the connection broke ({_reason(error)})") from None
         text = self._hidden(answer.text)
         if not answer.is_success:

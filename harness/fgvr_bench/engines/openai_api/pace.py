@@ -1,28 +1,12 @@
-"""How a server is asked, and when the next request may go out."""
+"""When the next request may go out."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Manners:
-    """How a server is asked; changes no answer."""
-
-    concurrency: int = 16
-    """Requests under way at once."""
-    requests_per_minute: float | None = None
-    retries: int = 6
-    """How often one question is asked again."""
-    retry_wait: float = 1.0
-    """Seconds before the first time; doubled with each, up to a minute."""
-    timeout: float = 300.0
-    """Seconds for one answer."""
 
 
 class Pace:
-    """When the next request may go out."""
+    """A rate limit, and a pause for all."""
 
     def __init__(self, per_minute: float | None) -> None:
         self._gap = 60.0 / per_minute if per_minute else 0.0

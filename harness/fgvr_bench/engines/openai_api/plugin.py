@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fgvr_bench.engines.openai_api.address import Address, parse_address
-from fgvr_bench.engines.openai_api.client import Client
 from fgvr_bench.engines.openai_api.faults import NoSuchPath, Refused, Unanswered, offered
 from fgvr_bench.engines.openai_api.keys import OPENAI, OWN, find_key
-from fgvr_bench.engines.openai_api.model import ServedModel
-from fgvr_bench.engines.openai_api.pace import Manners
+from fgvr_bench.engines.openai_api.manners import Manners
 from fgvr_bench.engines.openai_api.preparing import ENCODINGS
 from fgvr_bench.engines.openai_api.wire import OWN_FIELDS, Wording
 from fgvr_bench.engines.settings import read_arg, refuse_unknown
 from fgvr_bench.errors import ModelUnavailable, UsageError
 from fgvr_bench.interfaces import Model, ModelCard, ModelPlugin, ModelSettings
 from fgvr_bench.types import Json
+
+if TYPE_CHECKING:
+    from fgvr_bench.engines.openai_api.client import Client
 
 N = TypeVar("N", int, float)
 
@@ -118,6 +119,9 @@ class OpenAIPlugin(ModelPlugin):
         Raises:
             ModelUnavailable: nobody answers, the key is refused, or the server has no such model.
         """
+        from fgvr_bench.engines.openai_api.client import Client
+        from fgvr_bench.engines.openai_api.model import ServedModel
+
         plan = self.plan(settings)
         key = find_key(plan.address)
         first = Client(plan.address, key, plan.manners)
