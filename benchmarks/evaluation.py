@@ -488,7 +488,7 @@ class Bench:
     make: Callable[[], Any]
 
     def run(
-        self, name: str, decoding: str, batch: int, limit: int | None = None, **args: str
+        self, name: str, decoding: str, batch: int | None, limit: int | None = None, **args: str
     ) -> tuple[Clock, float, Path]:
         """Evaluate; return the clock, the seconds before the first answer, and the folder of the run."""
         clock = Clock()
@@ -538,6 +538,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--verdicts", action="store_true", help="also compare verdicts between batch sizes")
     parser.add_argument("--resume", action="store_true", help="also interrupt a run and compare its bytes")
+    parser.add_argument("--auto", action="store_true", help="also let the batch size be found")
     parser.add_argument("--compile", choices=("auto", "yes", "no"), default="auto")
     given = parser.parse_args()
     import torch
@@ -593,6 +594,9 @@ def main() -> None:
                 "\nbytes of an interrupted run:",
                 "the same" if (cut / "responses.jsonl").read_bytes() == logprob.read_bytes() else "DIFFERENT",
             )
+        if given.auto:
+            _, _, found = bench.run("auto", "logprob", None, compile=given.compile)
+            print(f"\n--batch-size auto: {json.loads((found / 'run.json').read_text())['batch_size']}")
         if given.verdicts:
             verdicts(bench, pictures, given.compile)
 

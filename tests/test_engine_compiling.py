@@ -9,7 +9,12 @@ import pytest
 import tiny_families
 import torch
 
-from fgvr_bench.engines.huggingface.compiling import compile_blocks, lone_feed_forwards, repeated_blocks
+from fgvr_bench.engines.huggingface.compiling import (
+    compile_blocks,
+    lone_feed_forwards,
+    repeated_blocks,
+    settle_compiler,
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +60,7 @@ def test_compiled_blocks_answer_alike_and_share_their_compiled_form(folder: Path
 
     plain, model = load(folder), load(folder)
     tracing.reset()
+    settle_compiler()
     assert compile_blocks(model, backend="eager") == len(list(repeated_blocks(plain))) + 1
     graphs = []
     with torch.inference_mode():

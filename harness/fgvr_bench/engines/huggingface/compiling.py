@@ -53,7 +53,6 @@ def compile_blocks(model: nn.Module, backend: str = "inductor") -> int:
     Returns:
         How many parts are compiled (each when it first runs).
     """
-    _settle()
     count = 0
     for block in repeated_blocks(model):
         _compile(block, backend)
@@ -117,11 +116,15 @@ def _numbers_caches_only(module: nn.Module) -> bool:
     return "layer_idx" not in re.sub(r"\.update\([^()]*layer_idx[^()]*\)", "", code)
 
 
-def _settle() -> None:
-    """Let kernels be chosen by rule, never by timing them, so that each run computes with the same ones."""
+def settle_compiler() -> None:
+    """Let kernels be chosen by rule, never by timing them, so that each run computes with the same ones.
+
+    The compiler's settings belong to a thread: to be called in the one that runs the model.
+    """
     import torch._dynamo.config as tracing
     import torch._inductor.config as kernels
 
     tracing.recompile_limit = RECOMPILES
     tracing.accumulated_recompile_limit = 64 * RECOMPILES
-    kernels.deterministic = True
+    if hasattr(kernels, "deterministic"):
+        kernels.deterministic = True

@@ -53,6 +53,10 @@ class HuggingFaceModel(Model):
         Raises:
             OutOfMemory: it does not fit.
         """
+        if self._plan.compiled:
+            from fgvr_bench.engines.huggingface.compiling import settle_compiler
+
+            settle_compiler()
         with memory_guard(), pictures_once(self.model, batch[SHARED]):
             device = self.model.device
             own = (ANSWERS, SHARED)

@@ -91,18 +91,18 @@ def settle(model: Any) -> Any:
 
     Such weights are on torch's ``meta`` device, and hooks of accelerate fetch them when the module that holds them is
     called.  Two things do not go by themselves then: inputs, which would follow the first weights to ``meta`` and lose
-    their values; and weights that are used without their module being called.
+    their values; and weights that are looked at without their module being called.  Those stand outside of the
+    repeated blocks, are a few percent of all, and are fetched for good.
     """
     places: Mapping[str, Any] | None = getattr(model, "hf_device_map", None)
     if not places or not any(parameter.is_meta for parameter in model.parameters()):
         return model
     import torch
 
+    blocks = {part for many in model.modules() if isinstance(many, torch.nn.ModuleList) for part in many.modules()}
+    tables = {model.get_input_embeddings(), model.get_output_embeddings()}
     for module in model.modules():
-        if isinstance(module, torch.nn.MultiheadAttention):
-            _keep(module)
-            _keep(module.out_proj)
-        elif next(module.children(), None) is not None:
+        if module not in blocks and module not in tables:
             _keep(module)
     computing = [place for place in places.values() if place not in ("cpu", "disk")]
     device = torch.device(computing[0] if computing else "cpu")
