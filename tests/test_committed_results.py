@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from fgvr_bench.cli.leaderboard import leaderboard
@@ -21,7 +22,10 @@ def test_every_committed_run_is_whole_and_its_figures_come_out_of_its_responses(
     assert done.exit_code == 0, done.output
 
 
-def test_the_committed_board_is_current() -> None:
-    words = ["build", str(RESULTS), "--strict", "--reported", "--output", str(RESULTS / "LEADERBOARD.md"), "--check"]
-    done = CliRunner().invoke(leaderboard, words)
+@pytest.mark.parametrize(("file", "words"), [("results/LEADERBOARD.md", ["--reported"]), ("README.md", [])])
+def test_the_committed_boards_are_current(file: str, words: list[str]) -> None:
+    output = RESULTS.parent / file
+    done = CliRunner().invoke(
+        leaderboard, ["build", str(RESULTS), "--strict", *words, "--output", str(output), "--check"]
+    )
     assert done.exit_code == 0, done.output

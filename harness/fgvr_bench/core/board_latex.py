@@ -65,7 +65,7 @@ def _char(char: str) -> str:
 def _table(grid: Grid) -> str:
     lines = [
         r"\begin{table}",
-        r"\centering\small",
+        r"\centering\small\setlength{\tabcolsep}{4pt}",
         rf"\caption{{{latex(grid.title)}}}",
         rf"\begin{{tabular}}{{l{'r' * (len(grid.heads) - 1)}}}",
         r"\toprule",
@@ -79,6 +79,12 @@ def _table(grid: Grid) -> str:
         for line, beside in rows:
             told = [*([latex(rank(line))] if grid.ranked else []), *map(_figure, line.figures), *map(latex, beside)]
             lines.append(_row([latex(line.label), *told]))
+            limits = [
+                rf"{{\tiny {interval(figure, '--')}}}" if figure and figure.interval else "" for figure in line.figures
+            ]
+            if any(limits):
+                lines[-1] += "[-3pt]"
+                lines.append(_row(["", *([""] if grid.ranked else []), *limits, *[""] * len(beside)]))
     notes = [latex(sentence) for sentence in grid.caption]
     lines += [
         r"\bottomrule",
@@ -105,6 +111,4 @@ def _figure(figure: Figure | None) -> str:
     if figure is None:
         return ""
     text = percent(figure.share)
-    text = rf"\textbf{{{text}}}" if figure.mark == "best" else f"{text}{MARKS[figure.mark]}"
-    limits = interval(figure, "--")
-    return rf"{text} {{\tiny {limits}}}" if limits else text
+    return rf"\textbf{{{text}}}" if figure.mark == "best" else f"{text}{MARKS[figure.mark]}"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from textwrap import fill
 
 from fgvr_bench.core.board_words import NOTHING, Grid, interval, lay_out, percent, rank
 from fgvr_bench.core.leaderboard import Figure, Table
 
+WIDTH = 110
+"""Of the lines beneath a table in a terminal."""
 SIGNS = {"best": "*", "level": "≈", "": ""}
 
 
@@ -76,7 +79,8 @@ def _text_table(grid: Grid) -> str:
         disable_numparse=True,
         colalign=("left", *["right"] * (len(grid.heads) - 1)),
     )
-    return f"{plain(grid.title)}\n\n{body}\n\n" + "\n".join(map(plain, grid.caption)) + "\n"
+    notes = [fill(plain(sentence), WIDTH, subsequent_indent="  ", break_long_words=False) for sentence in grid.caption]
+    return f"{plain(grid.title)}\n\n{body}\n\n" + "\n".join(notes) + "\n"
 
 
 def _text_figure(figure: Figure | None) -> str:

@@ -5,7 +5,7 @@ what a dataset is a sample of, and every figure here is clustered by class.  All
 question: ``correct`` (bool, or credit from 0 to 1) and ``clusters`` (a number for the class); two arrays that are
 compared hold the same questions in the same order.
 
-Formulae and sources stand at each function; `docs/leaderboards.md` explains them, `benchmarks/statistics.py` shows by
+Formulae and sources stand at each function; `docs/leaderboards.md` explains them, `benchmarks/board_statistics.py` shows by
 simulation that intervals cover and tests keep their level.  Holding many runs against one another at once is
 `core/ranking.py`, on the same formulae.
 """
