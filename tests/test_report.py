@@ -313,7 +313,7 @@ def test_an_empty_folder_makes_no_report(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "empty").mkdir()
     done = CliRunner().invoke(command.report, [str(tmp_path / "empty"), "-o", str(tmp_path / "out")])
     assert isinstance(done.exception, FgvrError)
-    assert "no complete run" in done.exception.message
+    assert "no whole run" in done.exception.message
     assert not (tmp_path / "out").exists()
 
 

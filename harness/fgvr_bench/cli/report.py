@@ -59,9 +59,11 @@ def report(
             notes.append(f"{found.unfinished} unfinished or partial run{'s' * (found.unfinished > 1)} left out.")
         if found.copies:
             notes.append(f"{found.copies} run{'s' * (found.copies > 1)} found twice, answer for answer; shown once.")
+        for each in notes:
+            note(each)
         built = build_report(host(), found.runs, out, settings, progress, notes, index)
-    for problem in built.notes:
-        note(problem)
+    for each in built.notes[len(notes) :]:
+        note(each)
     if built.page is not None:
         size = f"{built.bytes / 1e6:,.1f} MB"
         note(

@@ -9,6 +9,8 @@ from fgvr_bench.core.names import did_you_mean
 from fgvr_bench.core.results import StoredRun, read_runs
 from fgvr_bench.errors import FgvrError, UsageError
 
+MOST = 6
+"""So many runs are offered where a name means several."""
 SHORTEST = 4
 """An id may be cut to so many digits."""
 
@@ -33,7 +35,7 @@ def find_run(named: str, results: Path) -> StoredRun:
         for column, run in cells.items()
     ]
     raise UsageError(
-        f"{named} may be any of {len(found)} runs: {'; '.join(several[:12])}{'; ...' * (len(several) > 12)}.",
+        f"{named} may be any of {len(found)} runs: {'; '.join(several[:MOST])}{'; ...' * (len(several) > MOST)}.",
         hint="Name one by its id or its folder.",
     )
 

@@ -83,9 +83,7 @@ def build_report(
 
     settings = settings or ReportSettings()
     if not runs:
-        raise FgvrError(
-            " ".join(["there is no complete run to report on.", *notes]), hint="Make one: fgvr-bench run --help"
-        )
+        raise FgvrError("there is no whole run to report on.", hint="Make one: fgvr-bench run --help")
     tables = build_tables(runs, index)
     target = target_for(out)
     built = Built(notes=list(notes))

@@ -4,10 +4,8 @@ const fgvr = { pieces: new Map(), waiting: new Map() };
 
 /** Show what would move a cursor or turn the direction of text as a sign of its own. */
 fgvr.visible = (text) =>
-  String(text)
-    .replace(/[\u0000-\u0008\u000b-\u001f]/g, (char) => String.fromCharCode(0x2400 + char.charCodeAt(0)))
-    .replace(/[\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (char) =>
-      `⟨U+${char.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+  String(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (char) =>
+    `⟨U+${char.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
 
 /** Make an element: fgvr.el("a.link", {href: "#"}, "text", child). */
 fgvr.el = (spec, properties, ...children) => {

@@ -23,8 +23,9 @@ fgvr.settled = async (state) => {
   const index = await fgvr.column(column.key);
   const settled = { ...state, column: column.key, run: key("run") ? state.run : column.runs[0].key, against: key("against") ? state.against : "" };
   if (!Object.hasOwn(fgvr.SHOW, state.show || "") || (fgvr.SHOW[state.show || ""][2] && !settled.against)) settled.show = "";
-  if (!(Number(state.class) < index.names.length)) settled.class = "";
-  if (!(Number(state.question) < index.classes.length)) settled.question = "";
+  const place = (text, count) => /^\d{1,9}$/.test(text || "") && Number(text) < count;
+  if (!place(state.class, index.names.length)) settled.class = "";
+  if (!place(state.question, index.classes.length)) settled.question = "";
   return [settled, index, directory];
 };
 

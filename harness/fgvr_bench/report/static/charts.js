@@ -146,7 +146,7 @@ fgvr.matrixChart = (figures, column) => {
     const size = Math.max(5, Math.min(24, (total - left - lean) / order.length));
     const label = (place) => { const name = fgvr.visible(column.shown[place]); const most = Math.floor(left / 6.4); return name.length > most ? `${name.slice(0, most - 1)}…` : name; };
     return [fgvr.plot(Math.min(total, left + lean + size * order.length), {
-      marginLeft: left, marginTop: left * 0.8, marginBottom: 6, marginRight: lean, height: left * 0.8 + 6 + size * order.length, padding: 0.06,
+      marginLeft: left, marginTop: left * 0.95, marginBottom: 6, marginRight: lean, height: left * 0.95 + 6 + size * order.length, padding: 0.06,
       style: { ...fgvr.type, fontSize: `${Math.max(6, Math.min(12, size + 1))}px` },
       x: { domain: order, axis: "top", label: null, tickRotate: -60, tickSize: 0, tickFormat: label },
       y: { domain: order, label: null, tickSize: 0, tickFormat: label },

@@ -21,6 +21,7 @@ fgvr.openQuestion = async (state, column, places) => {
   const [question, mine, theirs] = await Promise.all([
     fgvr.question(state.column, place), fgvr.answer(state.run, column, place),
     state.against ? fgvr.answer(state.against, column, place) : null]);
+  if (fgvr.state().question !== state.question) return; // closed, or gone on, while its data came
   const at = places.indexOf(place);
   const label = (key) => column.runs.find((run) => run.key === key).label;
   const step = (by, words) => {
