@@ -27,3 +27,43 @@ def reference() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the reference data is not at {folder} (set FGVR_REFERENCE)")
     return folder
+
+
+NAMES = ("tern", "crow", "heron", "owl")
+
+
+@pytest.fixture(scope="session")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with twelve pictures, ``pretrain.csv`` and ``finetune.csv``."""
+    import tiny
+    from finedefics.rows import SINGLE, TrainingRow, write_rows
+
+    folder = tmp_path_factory.mktemp("rows")
+    aligned, tuned = [], []
+    for number, picture in enumerate(tiny.pictures(12)):
+        picture.save(folder / f"{number}.png")
+        own, other = NAMES[number % 4], NAMES[(number + 1) % 4]
+        image = (folder / f"{number}.png",)
+        texts = {"attribute": f"a bird like a {own}", "neg_attributes": (f"a bird like a {other}",)}
+        names = {"category": own, "neg_categories": (other,)}
+        aligned.append(TrainingRow("Which of these is shown?", own, SINGLE, image, **texts, **names))
+        tuned.append(TrainingRow("Which of these is shown in the image?", own, SINGLE, image))
+    write_rows(folder / "pretrain.csv", aligned, folder)
+    write_rows(folder / "finetune.csv", tuned, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a tiny random Idefics2."""
+    import tiny_families
+
+    return Path(tiny_families.idefics2(tmp_path_factory.mktemp("base") / "tiny-idefics2"))
+
+
+@pytest.fixture(scope="session")
+def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a tiny random LLaVA: the second family."""
+    import tiny_families
+
+    return Path(tiny_families.llava(tmp_path_factory.mktemp("llava") / "tiny-llava"))

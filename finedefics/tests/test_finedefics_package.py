@@ -57,7 +57,8 @@ def test_a_misspelt_command_is_met_with_the_near_one() -> None:
 def test_help_of_every_command_imports_nothing_heavy() -> None:
     code = (
         "import sys\nfrom click.testing import CliRunner\nfrom finedefics import commands\n"
-        "for name in commands.COMMANDS:\n    CliRunner().invoke(commands.finedefics, [name, '--help'], catch_exceptions=False)\n"
+        "for name in commands.COMMANDS:\n"
+        "    CliRunner().invoke(commands.finedefics, [name, '--help'], catch_exceptions=False)\n"
         "print([m for m in ('torch', 'peft', 'transformers', 'accelerate', 'matplotlib', 'numpy') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

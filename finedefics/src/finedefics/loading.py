@@ -143,7 +143,7 @@ def four_bits(precision: str) -> Any:
 
     if not is_bitsandbytes_available():
         raise UsageError(
-            "training on 4-bit weights (--method qlora) needs bitsandbytes, which is not installed.",
+            "4-bit weights (--method qlora) need bitsandbytes, which is not installed.",
             hint="Install it with: pip install 'finedefics[qlora]', or give --method lora.",
         )
     return BitsAndBytesConfig(
@@ -171,16 +171,15 @@ def choose_trained(model: Any, recipe: Recipe) -> Any:
             f"{type(model).__name__} has no layers that adapters are known for.", hint="Try --method full."
         )
     model.requires_grad_(False)
-    return get_peft_model(
-        model,
-        LoraConfig(
-            r=recipe.lora_rank,
-            lora_alpha=recipe.lora_alpha,
-            lora_dropout=recipe.lora_dropout,
-            target_modules=TARGETS,
-            init_lora_weights=INITIAL[recipe.lora_start],  # type: ignore[arg-type]
-        ),
+    adapters = LoraConfig(
+        r=recipe.lora_rank,
+        lora_alpha=recipe.lora_alpha,
+        lora_dropout=recipe.lora_dropout,
+        target_modules=TARGETS,
+        init_lora_weights=INITIAL[recipe.lora_start],  # type: ignore[arg-type]
     )
+    with quiet():
+        return get_peft_model(model, adapters)
 
 
 def is_checkpoint_folder(model: str) -> bool:

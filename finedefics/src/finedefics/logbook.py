@@ -125,7 +125,7 @@ def plot_losses(records: Sequence[StepRecord], path: Path) -> None:
     steps = [record.step for record in records]
     marker = "o" if len(steps) == 1 else None
     axes.plot(steps, [record.loss for record in records], label="loss", color="black", linewidth=1.6, marker=marker)
-    names = list(dict.fromkeys(name for record in records for name in record.terms))
+    names = sorted({name for record in records for name in record.terms})  # one order, whether read or just made
     for name in names if len(names) > 1 else ():
         values = [record.terms.get(name, float("nan")) for record in records]
         axes.plot(steps, values, label=name, linewidth=1.0, marker=marker)

@@ -79,6 +79,9 @@ class Recipe:
         None, "Generation loss on the answer alone, not on the prompt.  [default: by the reading]", OURS
     )
     recompute: bool = _setting(False, "Recompute activations in the backward pass: less memory, more time.", OURS)
+    compiled: bool | None = _setting(
+        None, "Compile the layers (a minute, then faster).  [default: on a GPU, but for QLoRA]", OURS
+    )
     seed: int = _setting(0, "Decides order of rows, first adapters and dropout.", OURS)
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from fgvr_bench.core.files import canonical_json, read_json, write_json
 from fgvr_bench.core.locks import lock
 from fgvr_bench.core.run_folder import RunFolder, describe_machine
 from fgvr_bench.core.versions import changes, library_versions
+from fgvr_bench.engines.huggingface.loading import quiet
 from fgvr_bench.errors import DataInvalid, FgvrError, UsageError
 from fgvr_bench.types import Json
 from finedefics.checkpoints import WEIGHTS, choose, found
@@ -178,7 +179,12 @@ def _train(
     set_seed(recipe.seed)
     model = choose_trained(start.model, recipe)
     if recipe.recompute:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        with quiet():  # the name of this changed in transformers 5.23; the old one goes on to work
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if compiles(recipe, accelerator.device.type):
+        from finedefics.speed import compile_layers
+
+        compile_layers(model)
     made = make_stage(stage, model, start.processor, recipe, cache)
     _spare_temperatures(accelerator, made)
     training = Training(made, rows, recipe, accelerator, conduct)
@@ -189,8 +195,7 @@ def _train(
         records = training.run(watcher)
     finally:
         accelerator.free_memory()
-    if recipe.recompute:
-        model.gradient_checkpointing_disable()
+    _as_it_was(model, recipe)
     trained = Trained(
         stage, recipe, model, start.processor, records, temperatures_of(made.temperatures), conduct.output, told
     )
@@ -200,6 +205,22 @@ def _train(
             export_adapter(trained, conduct.output / ADAPTER)
         watcher.note(f"The run is in {conduct.output}.")
     return trained
+
+
+def compiles(recipe: Recipe, device_type: str) -> bool:
+    """Say whether a recipe compiles the layers on a kind of device."""
+    if recipe.compiled is not None:
+        return recipe.compiled
+    return device_type == "cuda" and recipe.method != "qlora"
+
+
+def _as_it_was(model: Any, recipe: Recipe) -> None:
+    """Take back what only training wants: recomputed activations, compiled layers."""
+    if recipe.recompute:
+        with quiet():
+            model.gradient_checkpointing_disable()
+    for module in model.modules():
+        module._compiled_call_impl = None
 
 
 def export_adapter(trained: Trained, folder: Path) -> None:

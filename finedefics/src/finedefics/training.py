@@ -7,6 +7,7 @@ devices as its configuration says (one GPU, data-parallel, FSDP, DeepSpeed).
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgvr_bench.core.interrupts import first_interrupt
-from fgvr_bench.errors import FgvrError, Stopped
+from fgvr_bench.core.names import did_you_mean
+from fgvr_bench.errors import FgvrError, Stopped, UsageError
 from finedefics.batches import PassSource, Plan, Prepared, make_plan, read_ahead
 from finedefics.checkpoints import Checkpoints, found
 from finedefics.logbook import Logbook, StepRecord, TrainingWatcher
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
 
 PATIENCE = timedelta(days=1)
 """How long processes wait for one another."""
+
+
+TRACKERS = ("aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb")
+"""What accelerate can log to, by its names, which are the libraries' too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ class Conduct:
     workers: int = 0
     """Processes that read images ahead."""
     trackers: tuple[str, ...] = ()
-    """``tensorboard``, ``wandb`` ... as accelerate names them."""
+    """Some of `TRACKERS`."""
 
 
 class Training:
@@ -274,9 +280,10 @@ def make_accelerator(recipe: Recipe, device: str, conduct: Conduct) -> Any:
         conduct: gives trackers and the folder that they write to.
 
     Raises:
-        UsageError: the batch cannot be shared by the processes that were launched.
-        FgvrError: a tracker's library is not installed.
+        UsageError: the batch cannot be shared by the processes that were launched; no such tracker.
+        FgvrError: a tracker is not installed.
     """
+    _check_trackers(conduct.trackers)
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState, GradientState, PartialState
     from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin
@@ -287,16 +294,15 @@ def make_accelerator(recipe: Recipe, device: str, conduct: Conduct) -> Any:
     count = Processes(device).count
     precision = resolve_precision(recipe, PartialState().device.type)
     parts = make_plan(1, recipe, count).accumulated
-    with _trackers_explained(conduct.trackers):
-        return Accelerator(
-            cpu=device == "cpu",
-            mixed_precision={"bfloat16": "bf16", "float16": "fp16"}.get(precision, "no"),
-            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=parts, sync_with_dataloader=False),
-            log_with=list(conduct.trackers) or None,
-            project_dir=str(conduct.output) if conduct.output is not None else None,
-            # Without a term of the loss some adapters get no gradient, which data-parallel training has to expect.
-            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=bool(recipe.without))],
-        )
+    return Accelerator(
+        cpu=device == "cpu",
+        mixed_precision={"bfloat16": "bf16", "float16": "fp16"}.get(precision, "no"),
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=parts, sync_with_dataloader=False),
+        log_with=list(conduct.trackers) or None,
+        project_dir=str(conduct.output) if conduct.output is not None else None,
+        # Without a term of the loss some parameters get no gradient, which data-parallel training has to expect.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=bool(recipe.without))],
+    )
 
 
 def resolve_precision(recipe: Recipe, device_type: str) -> str:
@@ -306,13 +312,10 @@ def resolve_precision(recipe: Recipe, device_type: str) -> str:
     return "bfloat16" if device_type == "cuda" else "float32"
 
 
-@contextlib.contextmanager
-def _trackers_explained(trackers: Sequence[str]) -> Iterator[None]:
-    try:
-        yield
-    except (ValueError, ImportError) as error:
-        if not trackers:
-            raise
-        raise FgvrError(
-            f"cannot log to {', '.join(trackers)}: {error}", hint="Install its library, or leave --tracker out."
-        ) from error
+def _check_trackers(trackers: Sequence[str]) -> None:
+    """Refuse trackers that are not there; accelerate leaves them out without a word."""
+    for name in trackers:
+        if name not in TRACKERS:
+            raise UsageError(f"there is no tracker {name!r}. {did_you_mean(name, TRACKERS)}")
+        if importlib.util.find_spec(name) is None:
+            raise FgvrError(f"tracker {name} is not installed.", hint=f"Install it with: pip install {name}")

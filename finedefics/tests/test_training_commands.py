@@ -1,0 +1,249 @@
+"""Training as one types it: the whole recipe, runs that are cut off, bad input."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SMALL = ["--batch-size", "4", "--per-device", "2", "--workers", "0", "--device", "cpu", "--warmup-steps", "1"]
+LORA = [*SMALL, "--method", "lora"]
+
+
+@dataclass
+class Done:
+    exit_code: int
+    output: str
+    """Standard output and standard error."""
+
+
+def typed(*words: Any) -> Done:
+    """Carry out ``fgvr-bench finedefics ...`` in this process."""
+    from fgvr_bench.cli.main import main
+
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown), pytest.raises(SystemExit) as ended:
+        main(["finedefics", *map(str, words)])
+    return Done(int(ended.value.code or 0), shown.getvalue())
+
+
+def started(*words: Any, most_bytes: int | None = None) -> subprocess.Popen[str]:
+    """Start ``fgvr-bench finedefics ...`` as a process of its own; with `most_bytes` no file may grow longer."""
+
+    def limit() -> None:
+        if most_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+
+    command = [sys.executable, "-m", "fgvr_bench", "finedefics", *map(str, words)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, env=environment, preexec_fn=limit, **pipes)
+
+
+def log_of(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def test_the_whole_recipe_gives_a_checkpoint_that_stock_transformers_and_the_harness_load(
+    rows: Path, base: Path, tmp_path: Path
+) -> None:
+    import torch
+    from safetensors.torch import load_file
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    command = ["train", "--align-rows", rows / "pretrain.csv", "--tune-rows", rows / "finetune.csv", "--model", base]
+    command += ["--output", tmp_path / "out", *LORA, "--max-steps", "2", "--align", "learning_rate=1e-3"]
+    command += ["--eval-dataset", "moth-24", "--eval-base", "--eval-limit", "4"]
+    done = typed(*command)
+    assert done.exit_code == 0, done.output
+    out = tmp_path / "out"
+    for name in ("base", "aligned", "tuned"):
+        assert f"\n{name} " in done.output
+        assert len(list((out / "results" / name / "moth-24" / "finedefics").glob("*/run.json"))) == 1
+    assert json.loads((out / "align" / "training.json").read_text())["recipe"]["learning_rate"] == 1e-3
+    assert json.loads((out / "tune" / "training.json").read_text())["recipe"]["learning_rate"] == 2e-4
+    assert set(log_of(out / "align")[0]["terms"]) == {
+        "object_attribute",
+        "attribute_category",
+        "category_category",
+        "generation",
+    }
+    assert (out / "align" / "losses.png").read_bytes().startswith(b"\x89PNG")
+
+    _, report = AutoModelForImageTextToText.from_pretrained(out / "tuned", output_loading_info=True)
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+    assert AutoProcessor.from_pretrained(out / "tuned").image_processor.do_image_splitting is False
+    assert "quantization_config" not in json.loads((out / "tuned" / "config.json").read_text())
+    before, after = (load_file(folder / "model.safetensors") for folder in (base, out / "tuned"))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert not [name for name in changed if "vision_model" in name]
+    assert {part for name in changed for part in name.split(".")} >= {"text_model", "modality_projection"}
+    card = (out / "tuned" / "README.md").read_text()
+    assert card.count("## Trained: ") == 2
+    assert "seed 0" in card
+    assert "transformers" in card
+
+    made = (out / "tuned" / "model.safetensors").stat().st_mtime_ns
+    again = typed(*command)
+    assert again.exit_code == 0, again.output
+    assert (out / "tuned" / "model.safetensors").stat().st_mtime_ns == made
+
+
+def test_a_run_that_was_killed_and_then_met_a_full_disk_ends_with_the_bytes_of_one_that_was_not(
+    rows: Path, base: Path, tmp_path: Path
+) -> None:
+    command = ["align", rows / "pretrain.csv", "--model", base, *LORA, "--max-steps", "6"]
+    command += ["--log-every", "1", "--save-every", "2", "--keep", "5", "--output"]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert typed(*command, whole).exit_code == 0
+
+    victim = started(*command, cut)
+    assert victim.stdout is not None
+    for line in victim.stdout:
+        if "step 3" in line:
+            victim.send_signal(signal.SIGKILL)
+            break
+    victim.communicate(timeout=60)
+    assert victim.returncode == -signal.SIGKILL
+    assert (cut / "checkpoint-000002" / "checkpoint.json").exists()
+    assert not (cut / "checkpoint-000006").exists()
+
+    shutil.rmtree(cut / "checkpoint-000004", ignore_errors=True)  # it may have come that far
+    size = (whole / "checkpoint-000006" / "weights.safetensors").stat().st_size
+    full = started(*command, cut, most_bytes=size // 2)
+    said, _ = full.communicate(timeout=120)
+    assert full.returncode == 1, said
+    assert "the checkpoint of step 4 cannot be written" in said
+    assert "The last good one, of step 2, is kept" in said
+    assert "Traceback" not in said
+    kept = sorted(path.name for path in cut.glob("*checkpoint-*"))
+    assert kept == ["checkpoint-000002"]
+
+    assert typed(*command, cut).exit_code == 0
+    for name in ("checkpoint-000006/weights.safetensors", "checkpoint-000006/optimizer.bin", "log.jsonl", "losses.png"):
+        assert (whole / name).read_bytes() == (cut / name).read_bytes(), name
+
+
+def test_two_processes_train_as_one_with_the_same_batch(rows: Path, base: Path, tmp_path: Path) -> None:
+    common = ["align", rows / "pretrain.csv", "--model", base, *LORA, "--lora-dropout", "0", "--max-steps", "2"]
+    common += ["--log-every", "1", "--output"]
+    alone = typed(*common, tmp_path / "one")
+    assert alone.exit_code == 0, alone.output
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    words = ["-m", "fgvr_bench", "finedefics", *map(str, common), str(tmp_path / "two"), "--per-device", "1"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*launcher, *words], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Stage align is done") == 1
+    for one, two in zip(log_of(tmp_path / "one"), log_of(tmp_path / "two"), strict=True):
+        assert two["loss"] == pytest.approx(one["loss"], abs=1e-5)
+        assert two["terms"] == pytest.approx(one["terms"], abs=1e-5)
+        assert two["gradient_norm"] == pytest.approx(one["gradient_norm"], rel=1e-5)
+        assert two["temperatures"] == pytest.approx(one["temperatures"], abs=1e-7)
+
+
+@pytest.fixture(scope="module")
+def finished(rows: Path, base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a short run."""
+    folder = tmp_path_factory.mktemp("runs") / "tune"
+    done = typed(
+        "tune", rows / "finetune.csv", "-m", base, "-o", folder, *LORA, "--max-steps", "2", "--save-every", "1"
+    )
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def test_another_setting_is_not_taken_for_the_same_run(rows: Path, base: Path, finished: Path) -> None:
+    command = ["tune", rows / "finetune.csv", "-m", base, "-o", finished, *LORA, "--max-steps", "2"]
+    done = typed(*command, "--seed", "1")
+    assert done.exit_code == 2
+    assert "holds a run with other settings (seed 0, now 1)" in done.output
+    assert "--fresh" in done.output
+
+
+def test_the_newest_checkpoint_is_merged_and_any_other_on_demand(finished: Path, tmp_path: Path) -> None:
+    assert typed("merge", finished, "-o", tmp_path / "newest").exit_code == 0
+    assert json.loads((tmp_path / "newest" / "finedefics.json").read_text())["step"] == 2
+    assert typed("merge", finished, "-o", tmp_path / "first", "--step", "1").exit_code == 0
+    assert json.loads((tmp_path / "first" / "finedefics.json").read_text())["step"] == 1
+    absent = typed("merge", finished, "-o", tmp_path / "none", "--step", "602")
+    assert absent.exit_code == 1
+    assert "has no checkpoint of step 602" in absent.output
+    assert "It has 1, 2." in absent.output
+    other = typed("merge", finished, "-o", tmp_path / "newest", "--step", "1")
+    assert other.exit_code == 2
+    assert "holds something else already" in other.output
+
+
+def test_a_checkpoint_that_was_not_finished_is_not_merged(finished: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "run"
+    shutil.copytree(finished, copied)
+    (copied / "checkpoint-000002" / "checkpoint.json").unlink()
+    assert typed("merge", copied, "-o", tmp_path / "merged").exit_code == 0
+    assert json.loads((tmp_path / "merged" / "finedefics.json").read_text())["step"] == 1
+
+
+def test_a_starting_model_that_is_another_now_is_refused(
+    rows: Path, base: Path, llava: Path, finished: Path, tmp_path: Path
+) -> None:
+    done = typed("merge", finished, "-o", tmp_path / "merged", "--model", llava)
+    assert done.exit_code == 1
+    assert "is not the model that the run started from" in done.output
+    nothing = typed("merge", rows, "-o", tmp_path / "merged")
+    assert nothing.exit_code == 1
+    assert "is no folder of a training run" in nothing.output
+
+
+def test_bad_rows_are_named_by_file_and_line_before_a_model_is_loaded(rows: Path, tmp_path: Path) -> None:
+    lines = (rows / "pretrain.csv").read_text().splitlines()
+    bad = tmp_path / "bad.csv"
+    bad.write_text("\n".join([*lines[:3], lines[3].replace("2.png", "gone.png"), *lines[4:]]) + "\n")
+    command = ["align", bad, "--images-root", rows, "-m", tmp_path / "nowhere", "-o", tmp_path / "run", *LORA]
+    done = typed(*command)
+    assert done.exit_code == 1
+    assert f"{bad}, line 4" in done.output
+    assert "gone.png" in done.output
+    missing = tmp_path / "missing.csv"
+    missing.write_text("\n".join(line.partition(",")[2] for line in lines) + "\n")
+    done = typed("align", missing, "-m", tmp_path / "nowhere", "-o", tmp_path / "run", *LORA)
+    assert done.exit_code == 1
+    assert "has no column question" in done.output
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["--batch-size", "5"], 2, "a batch of 5 cannot be made of parts of 2 rows"),
+        (["--learning-rate", "0"], 2, "learning_rate 0.0 is not above 0"),
+        (["--tracker", "tensorbord"], 2, "Did you mean tensorboard?"),
+        (["--model", "/nowhere/at/all"], 1, "there is no checkpoint folder /nowhere/at/all"),
+    ],
+    ids=lambda value: value[0][2:] if isinstance(value, list) else None,
+)
+def test_settings_that_cannot_be_are_refused_in_words(
+    rows: Path, base: Path, tmp_path: Path, words: list[str], status: int, said: str
+) -> None:
+    done = typed("tune", rows / "finetune.csv", "-m", base, "-o", tmp_path / "run", *LORA, *words)
+    assert done.exit_code == status, done.output
+    assert said in done.output
+    assert "Traceback" not in done.output
+
+
+def test_a_folder_with_something_else_in_it_is_left_alone(rows: Path, base: Path) -> None:
+    done = typed("tune", rows / "finetune.csv", "-m", base, "-o", rows, *LORA)
+    assert done.exit_code == 2
+    assert "holds something else already" in done.output
