@@ -10,9 +10,10 @@ from typing import Any
 
 from fgvr_bench import __version__
 from fgvr_bench.core.host import Host
+from fgvr_bench.core.judged import check_responses
 from fgvr_bench.core.locks import lock
 from fgvr_bench.core.records import from_line
-from fgvr_bench.core.run_folder import RunFolder, file_digest
+from fgvr_bench.core.run_folder import RunFolder
 from fgvr_bench.core.scoring import Scorer, metrics_of
 from fgvr_bench.core.settings import RunSettings
 from fgvr_bench.core.tasks import find_task
@@ -75,7 +76,7 @@ def rescore(host: Host, path: Path, protocol: str | None = None, task: str | Non
 def _rescore(
     host: Host, folder: RunFolder, content: Mapping[str, Any], protocol: str | None, task: str | None
 ) -> Rescored:
-    _check_responses(folder, content)
+    check_responses(folder, content)
     asked = content["inputs"]
     same = protocol in {None, asked["protocol"]} and task in {None, asked["task"]}
     chosen = RunSettings(protocol=protocol or asked["protocol"], task=task or (asked["task"] if same else None))
@@ -95,22 +96,6 @@ def _rescore(
         problems=tuple(scorer.problems),
         same_protocol=same,
     )
-
-
-def _check_responses(folder: RunFolder, content: Mapping[str, Any]) -> None:
-    try:
-        found = file_digest(folder.responses_file)
-    except OSError as error:
-        raise FgvrError(
-            f"{folder.path} is a complete run, but its {folder.responses_file.name} cannot be read: "
-            f"{error.strerror or error}.",
-            hint="Restore it, or run again with --fresh.",
-        ) from error
-    if found != content["responses_sha256"]:
-        raise FgvrError(
-            f"{folder.responses_file} is not the file that {folder.run_file.name} was made from (its digest differs).",
-            hint="Restore it, or run again with --fresh.",
-        )
 
 
 def _number(value: Any) -> float | None:
