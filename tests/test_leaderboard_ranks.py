@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from test_leaderboard import edited, read, tables
 from test_run_story import play
@@ -22,8 +24,10 @@ from fgvr_bench.core.statistics import (
     clustered_interval,
     detectable_difference,
     difference_spread,
+    greatest_p,
     holm,
     mean_of_datasets,
+    p_of_sums,
     sign_flip_test,
 )
 
@@ -72,22 +76,23 @@ def test_ranks_are_those_of_pairwise_tests_one_at_a_time(seed: int) -> None:
     assert len(set(rank(tallies).ranks)) > 2, "the test would be empty where all are level"
 
 
-def test_the_values_of_many_pairs_are_those_that_are_counted_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pairs_near_the_verdict_are_tested_and_the_others_keep_a_bound() -> None:
     drawn, clusters = answers(list(np.linspace(-0.6, 0.9, 30)), 40, 10, 5)
     pairs = [(one, other) for one in range(30) for other in range(one + 1, 30)]
     exact = np.array([sign_flip_test(drawn[one], drawn[other], clusters) for one, other in pairs])
-    for most in (0, 10_000):
-        monkeypatch.setattr(module, "MOST_COUNTED", most)
-        found = module._Pairs([tally(drawn, clusters)], 0).values()
-        luck = (exact > 0.07) & (found > 0.07)
-        settled = (exact < 1e-5) & (found < 0.05 / 435)
-        drawn_patterns = np.abs(found - exact) < 5 * np.sqrt(exact / module.ROUNDS)
-        assert (luck | settled | drawn_patterns).all()
-        assert (found >= exact * 0.999)[settled].all(), "a bound is never below what it bounds"
-        assert min(luck.sum(), settled.sum(), (~luck & ~settled).sum()) > 30, "each kind is among them"
-        if most:
-            rest = ~settled & (found <= module.CLEARLY_LUCK)
-            assert found[rest] == pytest.approx(exact[rest])
+    found = module._Pairs([tally(drawn, clusters)], 0).values()
+    assert (found >= exact * (1 - 1e-9)).all(), "no pair is called more significant than it is"
+    tested = np.isclose(found, exact, rtol=1e-9, atol=0)
+    assert tested[(exact > 0.05 / 435) & (exact < 3e-3)].all()
+    corrected = np.array(holm(exact.tolist()))
+    assert ((module._holm(found) < 0.05) == (corrected < 0.05)).all(), "and the verdicts are those of exact values"
+    assert (corrected < 0.05).sum() > 100
+
+
+@given(st.lists(st.integers(-9, 9), min_size=1, max_size=14))
+def test_no_sum_with_random_signs_reaches_further_than_its_bound(parts: list[int]) -> None:
+    sums = np.array(parts, float)
+    assert p_of_sums(sums) <= greatest_p(abs(sum(parts)), float((sums**2).sum())) * (1 + 1e-9)
 
 
 def test_luck_ranks_nobody() -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import log
 from typing import TYPE_CHECKING
 
 from fgvr_bench.core.statistics import (
@@ -19,6 +18,7 @@ from fgvr_bench.core.statistics import (
     MOST_FLIPPED,
     ROUNDS,
     SEED,
+    TAIL,
     Spread,
     degrees_of_freedom,
     detectable_difference,
@@ -35,16 +35,10 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.float64]
     Places = NDArray[np.int64]
 
-STREAMS = ROUNDS // AT_ONCE
-"""Streams of sign patterns; every pair is held against the first."""
-CLEARLY_LUCK = 0.1
-"""A pair that more of the first stream's patterns outdo than this share is no difference, and is asked no further."""
-MOST_COUNTED = 300
-"""So many pairs are counted out; of more than that, only those that drawn patterns hardly ever outdo."""
-SCARCELY = 5
-"""Patterns of all that are drawn: a pair that is outdone by fewer is counted out, where that can be done."""
+FAR = 30.0
+"""A pair whose normal p-value is this many times the level at which Holm's rule stops is not looked at."""
 PAIRS_AT_ONCE = 500
-VERSION = 2
+VERSION = 3
 """Of this way of ranking; part of the key that rankings are kept under."""
 
 
@@ -135,86 +129,93 @@ def _rows(runs: int) -> Iterator[tuple[int, Places, slice]]:
 
 
 class _Pairs:
-    """Finds the p-value of every pair of runs."""
+    """Finds the p-value of every pair of runs, as far as it matters."""
 
     def __init__(self, columns: Sequence[Tallies], seed: int) -> None:
         import numpy as np
 
         self.seed = seed
-        self.whole = len(columns) == 1
-        """Whether differences are whole numbers, whose distribution can be counted out."""
-        weights = [np.full(len(each.sizes), 1.0 if self.whole else 1 / each.sizes.sum()) for each in columns]
+        whole = len(columns) == 1
+        weights = [np.full(len(each.sizes), 1.0 if whole else 1 / each.sizes.sum()) for each in columns]
         self.parts = np.concatenate([each.counts for each in columns], axis=1) * np.concatenate(weights)
+        self.countable = whole or self.parts.shape[1] <= MOST_FLIPPED
+        """Whether all sign patterns can be counted out: of whole numbers, and of few classes."""
         self.totals = self.parts.sum(axis=1)
         self.runs = len(self.parts)
-        self.pairs = self.runs * (self.runs - 1) // 2
 
     def values(self) -> Numbers:
-        """Return them, in the order of `_rows`.
+        """Return them, in the order of `_rows`; 1 where a pair is too far from significance to be looked at.
 
-        Most pairs are settled by two bounds: with ``z = found / sqrt(sum c^2)``, p is at most ``2 exp(-z^2 / 2)``
-        (Hoeffding), and at least 3/16 where z is at most 1 (Dvorak & Klein 2022, SIAM Journal on Discrete Mathematics
-        36, 2393-2410).  The others are held against drawn patterns, and counted out where that is needed.
+        A normal tail says first about where Holm's rule will stop.  Pairs well on the near side of that keep an upper
+        bound of their p-value, pairs well beyond it keep 1, and those between are tested.  Both can only make a
+        verdict of significance rarer.
         """
         import numpy as np
 
-        p = np.ones(self.pairs)
-        left = self._bounded(p)
-        left, outdone = self._screened(p, left)
-        countable = self.whole or self.parts.shape[1] <= MOST_FLIPPED
-        if not countable or len(left[0]) > MOST_COUNTED:
-            for stream in range(1, STREAMS):
-                outdone += self._outdone(stream, *left[1:])
-            p[left[0]] = (1 + outdone) / (1 + STREAMS * AT_ONCE)
-            kept = outdone < SCARCELY if countable else np.zeros(len(outdone), bool)
-            left = left[0][kept], left[1][kept], left[2][kept]
-        for pair, one, other in zip(*left, strict=True):
-            p[pair] = p_of_sums(self.parts[one] - self.parts[other], self.seed)
+        normal = self._normal()
+        p = np.minimum(1.0, TAIL * normal)
+        if not len(p):
+            return p
+        stop = _stops_at(normal)
+        p[normal > FAR * stop] = 1
+        shown = 0.0 if self.countable else 1 / (ROUNDS + 1)
+        left = np.flatnonzero((p >= max(ALPHA / len(p), shown)) & (normal <= FAR * stop))
+        if stop >= shown and len(left):
+            p[left] = self._counted(left) if self.countable else self._drawn(left)
         return p
 
-    def _bounded(self, p: Numbers) -> tuple[Places, Places, Places]:
-        """Settle what bounds settle; return number, one run and other run of the pairs that are left."""
+    def _normal(self) -> Numbers:
+        """Return the p-values that normal tails would give."""
         import numpy as np
+        from scipy.special import erfc
 
-        least = 1 / (ROUNDS + 1)  # whole numbers can be counted out below what rounds can show
-        enough = 2 * log(2 / min(least, ALPHA / self.pairs if self.whole and self.pairs else least)) * (1 + 1e-9)
         norms = (self.parts**2).sum(axis=1)
-        found: list[tuple[Places, Places, Places]] = []
+        found = np.ones(self.runs * (self.runs - 1) // 2)
         for one, others, pairs in _rows(self.runs):
-            square = (self.totals[others] - self.totals[one]) ** 2
-            length = norms[one] + norms[others] - 2 * (self.parts[others] @ self.parts[one])
-            clear = square > enough * length
-            bound = np.exp(-square[clear] / (2 * np.maximum(length[clear], 1e-300)))
-            p[pairs][clear] = np.minimum(1.0, 2 * bound)
-            open_ = np.flatnonzero(~clear & (square > length * (1 + 1e-9)))
-            found.append((pairs.start + open_, np.full(len(open_), one), others[open_]))
-        number, one_, other = zip(*found, strict=True) if found else ((), (), ())
-        empty = np.zeros(0, np.int64)
-        return np.concatenate([empty, *number]), np.concatenate([empty, *one_]), np.concatenate([empty, *other])
+            difference = np.abs(self.totals[others] - self.totals[one])
+            length = np.maximum(norms[one] + norms[others] - 2 * (self.parts[others] @ self.parts[one]), 1e-300)
+            found[pairs] = np.where(difference > 1e-12, erfc(difference / np.sqrt(2 * length)), 1.0)
+        return found
 
-    def _screened(
-        self, p: Numbers, left: tuple[Places, Places, Places]
-    ) -> tuple[tuple[Places, Places, Places], Places]:
-        """Hold pairs against the first stream; return those that may be more than luck, and how often outdone."""
-        number, one, other = left
-        outdone = self._outdone(0, one, other)
-        p[number] = (1 + outdone) / (1 + AT_ONCE)
-        kept = outdone <= CLEARLY_LUCK * AT_ONCE
-        return (number[kept], one[kept], other[kept]), outdone[kept]
-
-    def _outdone(self, stream: int, one: Places, other: Places) -> Places:
-        """Return how many patterns of a stream give at least the difference found, for each pair."""
+    def _counted(self, pairs: Places) -> Numbers:
+        """Return exact p-values."""
         import numpy as np
 
-        sums = np.ascontiguousarray(self.parts @ signs(self.seed, AT_ONCE, self.parts.shape[1], stream).T)
-        counts = np.zeros(len(one), np.int64)
-        for start in range(0, len(one), PAIRS_AT_ONCE):
-            own = slice(start, start + PAIRS_AT_ONCE)
-            found = np.abs(self.totals[one[own]] - self.totals[other[own]]) * (1 - 1e-9)
-            difference = sums[one[own]]
-            difference -= sums[other[own]]
-            counts[own] = (np.abs(difference, out=difference) >= found[:, None]).sum(axis=1)
-        return counts
+        one, other = self._ends(pairs)
+        ends = zip(one, other, strict=True)
+        return np.array([p_of_sums(self.parts[each] - self.parts[another], self.seed) for each, another in ends])
+
+    def _drawn(self, pairs: Places) -> Numbers:
+        """Return p-values from drawn patterns, those that `p_of_sums` draws."""
+        import numpy as np
+
+        one, other = self._ends(pairs)
+        found = np.abs(self.totals[one] - self.totals[other]) * (1 - 1e-9)
+        outdone = np.zeros(len(pairs), np.int64)
+        for stream in range(ROUNDS // AT_ONCE):
+            sums = np.ascontiguousarray(self.parts @ signs(self.seed, AT_ONCE, self.parts.shape[1], stream).T)
+            for start in range(0, len(pairs), PAIRS_AT_ONCE):
+                own = slice(start, start + PAIRS_AT_ONCE)
+                outdone[own] += (np.abs(sums[one[own]] - sums[other[own]]) >= found[own, None]).sum(axis=1)
+        p: Numbers = (1 + outdone) / (1 + ROUNDS)
+        return p
+
+    def _ends(self, pairs: Places) -> tuple[Places, Places]:
+        """Return the two runs of each pair."""
+        import numpy as np
+
+        starts = np.array([rows.start for _, _, rows in _rows(self.runs)])
+        one = np.searchsorted(starts, pairs, side="right") - 1
+        return one, pairs - starts[one] + one + 1
+
+
+def _stops_at(p: Numbers) -> float:
+    """Return the level that the first pair which Holm's rule does not reject was held against."""
+    import numpy as np
+
+    levels = ALPHA / (len(p) - np.arange(len(p)))
+    kept = np.flatnonzero(np.sort(p) >= levels)
+    return float(levels[kept[0]]) if len(kept) else ALPHA
 
 
 def _holm(p: Numbers) -> Numbers:

@@ -5,8 +5,8 @@ what a dataset is a sample of, and every figure here is clustered by class.  All
 question: ``correct`` (bool, or credit from 0 to 1) and ``clusters`` (a number for the class); two arrays that are
 compared hold the same questions in the same order.
 
-Formulae and sources stand at each function; `docs/leaderboards.md` explains them, `benchmarks/board_statistics.py` shows by
-simulation that intervals cover and tests keep their level.  Holding many runs against one another at once is
+Formulae and sources stand at each function; `docs/leaderboards.md` explains them, and `benchmarks/board_statistics.py`
+shows by simulation that intervals cover and tests keep their level.  Holding many runs against one another at once is
 `core/ranking.py`, on the same formulae.
 """
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import exp, fsum, sqrt
+from math import erfc, fsum, sqrt
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ POWER = 0.8
 ROUNDS = 10_000
 """Of a permutation test that is too large to be counted out."""
 SEED = 0
+TAIL = 1 / (2 * erfc(1))
+"""How much heavier than a normal tail that of a sum with random signs can be: ``1 / (4 P(Z >= sqrt 2))``."""
 AT_ONCE = 1000
 """Sign patterns of one stream of the generator."""
 MOST_STEPS = 20_000_000
@@ -251,8 +253,8 @@ def sign_flip_test(
 
     All patterns are counted where that can be done: always for 14 classes that differ or fewer, and for any number
     where each answer is right or wrong and there is one statistic over all questions (sums of whole numbers).
-    Otherwise `rounds` of them are drawn, the one found is counted among them, and where Hoeffding's bound of p lies
-    below what that many rounds can show, the bound is returned.
+    Otherwise `rounds` of them are drawn, the one found is counted among them, and where an upper bound of p
+    (`greatest_p`) lies below what that many rounds can show, the bound is returned.
 
     Args:
         a: an entry a question.
@@ -287,7 +289,7 @@ def p_of_sums(sums: Numbers, seed: int = SEED, rounds: int = ROUNDS) -> float:
         return _counted_whole(parts.astype(np.int64), round(found))
     if len(parts) <= MOST_FLIPPED:
         return _counted(parts, found)
-    bound = least_p(found, fsum(parts**2))
+    bound = greatest_p(found, fsum(parts**2))
     if bound < 1 / (rounds + 1):
         return bound
     outdone = 0
@@ -297,9 +299,13 @@ def p_of_sums(sums: Numbers, seed: int = SEED, rounds: int = ROUNDS) -> float:
     return (1 + outdone) / (1 + rounds)
 
 
-def least_p(found: float, squares: float) -> float:
-    """Return a number that p is never above: ``2 exp(-found^2 / (2 sum c^2))`` (Hoeffding 1963, theorem 2)."""
-    return min(1.0, 2 * exp(-(found**2) / (2 * squares))) if squares else 1.0
+def greatest_p(found: float, squares: float) -> float:
+    """Return a number that p is never above: ``c erfc(z / sqrt 2)`` with ``z = found / sqrt(sum of squares)``.
+
+    A sum with random signs reaches z at most c = 3.178... times as often as a normal variable does (Bentkus &
+    Dzindzalieta 2015, Bernoulli 21, 1231-1237, theorem 1.1).
+    """
+    return min(1.0, TAIL * erfc(found / sqrt(2 * squares))) if squares else 1.0
 
 
 def signs(seed: int, rounds: int, clusters: int, stream: int = 0) -> Numbers:
