@@ -18,7 +18,7 @@ from fgvr_bench.core.host import Host
 from fgvr_bench.engines.huggingface import HuggingFacePlugin
 from fgvr_bench.engines.huggingface.preparing import SHARED
 from fgvr_bench.interfaces import Decoding, Model, ModelSettings
-from fgvr_bench.types import FileImage, Prompt
+from fgvr_bench.types import FileImage, NoImage, Prompt
 
 QUESTION = "Which bird is it?"
 
@@ -221,6 +221,19 @@ def test_a_picture_asked_about_in_several_orders_is_encoded_once(family: Family,
     for ours, plain in zip(found, apart, strict=True):
         assert ours.completion == plain.completion
         assert ours.scores == pytest.approx(plain.scores, abs=1e-9)
+
+
+def test_a_prompt_of_words_alone_shows_no_picture(family: Family) -> None:
+    model = family.load("generate")
+    prompts = [dataclasses.replace(prompt, image=NoImage()) for prompt in tiny.prompts(3)]
+    if not family.plugin.words_alone:
+        with pytest.raises(ValueError, match="cannot be asked without a picture"):
+            model.preparer.item(prompts[0], tiny.pictures(1)[0])
+        return
+    items = [model.preparer.item(prompt, tiny.pictures(1)[0]) for prompt in prompts]
+    assert not [key for item in items for key in item if "pixel" in key or "image" in key]
+    responses = model.respond(prompts, model.preparer.batch(items))
+    assert [response.error for response in responses] == [None] * 3
 
 
 def test_texts_do_not_depend_on_the_batch_in_float64(family: Family) -> None:

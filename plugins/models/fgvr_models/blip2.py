@@ -21,6 +21,7 @@ BLIP2 = HuggingFacePlugin(
     ),
     template_source="https://huggingface.co/Salesforce/blip2-flan-t5-xl",
     template="{}",
+    words_alone=False,
 )
 VICUNA = HuggingFacePlugin(
     card=ModelCard(
@@ -35,6 +36,7 @@ VICUNA = HuggingFacePlugin(
     ),
     template_source="https://huggingface.co/docs/transformers/model_doc/instructblip",
     template="{}",
+    words_alone=False,
 )
 FLAN_T5 = HuggingFacePlugin(
     card=ModelCard(
@@ -49,6 +51,7 @@ FLAN_T5 = HuggingFacePlugin(
     ),
     template_source="https://huggingface.co/docs/transformers/model_doc/instructblip",
     template="{}",
+    words_alone=False,
 )
 
 

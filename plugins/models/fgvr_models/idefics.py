@@ -37,6 +37,7 @@ IDEFICS = HuggingFacePlugin(
     template="User:<image>{}<end_of_utterance>\nAssistant:",
     end_tokens=("<end_of_utterance>",),
     process=interleaved,
+    words_alone=False,
 )
 
 

@@ -127,7 +127,7 @@ def load(plugin: HuggingFacePlugin, plan: Plan, decoding: Decoding) -> Model:
             compile_blocks(model)
         _close_up(model)
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    preparer = HuggingFacePreparer(processor, template, plan.dtype, ranks, context, plugin.process)
+    preparer = HuggingFacePreparer(processor, template, plan.dtype, ranks, context, plugin.process, plugin.words_alone)
     return HuggingFaceModel(model, preparer, decoding, plan, _end_tokens(plugin, model, processor.tokenizer))
 
 

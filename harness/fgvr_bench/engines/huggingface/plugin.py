@@ -89,6 +89,8 @@ class HuggingFacePlugin(ModelPlugin):
     process: Callable[[Any, str, Any], dict[str, Any]] | None = None
     """Calls the processor (``process(processor, text, image)``), for families whose processor is called in its own
     way; a function of a module."""
+    words_alone: bool = True
+    """Whether it can be asked without a picture."""
     adapt: Callable[[Any], None] | None = None
     """Changes the loaded model in place, for example its position ids."""
     adaptation: str | None = None

@@ -11,7 +11,7 @@ from fgvr_bench.engines.huggingface.sharing import find_shared
 from fgvr_bench.engines.huggingface.templates import Template, image_placeholder
 from fgvr_bench.engines.torchvision_ops import Carried
 from fgvr_bench.interfaces import Preparer
-from fgvr_bench.types import Prompt
+from fgvr_bench.types import NoImage, Prompt
 
 if TYPE_CHECKING:
     import torch
@@ -31,9 +31,19 @@ Process = Callable[[Any, str, "Image"], dict[str, Any]]
 
 def call_processor(processor: Any, text: str, image: Image) -> dict[str, Any]:
     """Call a processor as most want to be called; a text that begins with the token for it gets no second one."""
-    begins = processor.tokenizer.bos_token
-    special = not (begins and text.startswith(begins))
+    special = _wants_special(processor, text)
     return dict(processor(text=[text], images=[image], return_tensors="pt", add_special_tokens=special))
+
+
+def call_without_image(processor: Any, text: str) -> dict[str, Any]:
+    """Return the inputs of a prompt of words alone."""
+    special = _wants_special(processor, text)
+    return dict(processor.tokenizer([text], return_tensors="pt", add_special_tokens=special))
+
+
+def _wants_special(processor: Any, text: str) -> bool:
+    begins = processor.tokenizer.bos_token
+    return not (begins and text.startswith(begins))
 
 
 class HuggingFacePreparer(Preparer):
@@ -51,6 +61,7 @@ class HuggingFacePreparer(Preparer):
         ranks: bool = False,
         longest: int | None = None,
         process: Process | None = None,
+        words_alone: bool = True,
     ) -> None:
         """Make a preparer.
 
@@ -61,12 +72,14 @@ class HuggingFacePreparer(Preparer):
             ranks: whether answers are ranked by one prefill, so that their tokens have to be found.
             longest: how many tokens the model takes, answer included; None where unknown.
             process: calls the processor, for families whose processor is called in its own way.
+            words_alone: whether the model can be asked without a picture.
         """
         self.template = template
         self.dtype = dtype
         self.ranks = ranks
         self.longest = longest
         self._process = process or call_processor
+        self._words_alone = words_alone
         self._carried = Carried(processor)
         self._placeholder = image_placeholder(processor)
         tokenizer = processor.tokenizer
@@ -84,6 +97,8 @@ class HuggingFacePreparer(Preparer):
         A prompt that holds the image's placeholder is a whole prompt already (a template of protocol ``foci``) and
         stays as it is; a label that spells the placeholder makes no such prompt.
         """
+        if isinstance(prompt.image, NoImage):
+            return self.template.render(self.processor, prompt.text, picture=False)
         whole = self._placeholder in prompt.text and not any(self._placeholder in label for label in prompt.choices)
         return prompt.text if whole else self.template.render(self.processor, prompt.text)
 
@@ -97,7 +112,10 @@ class HuggingFacePreparer(Preparer):
         import torch
 
         text = self.text(prompt)
-        inputs = self._process(self.processor, text, image)
+        blind = isinstance(prompt.image, NoImage)
+        if blind and not self._words_alone:
+            raise ValueError("this model cannot be asked without a picture")
+        inputs = call_without_image(self.processor, text) if blind else self._process(self.processor, text, image)
         inputs.pop("labels", None)  # targets for training, which some processors add unasked
         if self.ranks:
             shared, firsts = self.answer_tokens.find(text, prompt.letters or prompt.choices)

@@ -33,16 +33,16 @@ class Template:
         """Return the text up to where an answer begins."""
         return self.text + (self.before_answer or "")
 
-    def render(self, processor: Any, question: str, answer: str | None = None) -> str:
+    def render(self, processor: Any, question: str, answer: str | None = None, picture: bool = True) -> str:
         """Return the prompt up to where the answer begins; with `answer`, that answer and what follows too.
 
-        The image stands before the question.
+        The image stands before the question; without `picture` there is none.
         """
         if not self.chat:
-            return self.text.replace("{}", question, 1) + ("" if answer is None else answer)
-        turns: list[dict[str, Any]] = [
-            {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}
-        ]
+            words = self.text if picture else self.text.replace(image_placeholder(processor), "").lstrip("\n")
+            return words.replace("{}", question, 1) + ("" if answer is None else answer)
+        shown: list[dict[str, Any]] = [{"type": "image"}] if picture else []
+        turns = [{"role": "user", "content": [*shown, {"type": "text", "text": question}]}]
         if answer is not None:
             turns.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
         return _rendered(processor, self.text, turns, add_generation_prompt=answer is None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fgvr_bench.core.images import ImageInvalid, decode_image
 from fgvr_bench.interfaces import Preparer
-from fgvr_bench.types import Prompt
+from fgvr_bench.types import NoImage, Prompt
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,7 +28,9 @@ class PicturePreparer(Preparer):
     encoding: str = ENCODINGS[0]
 
     def item(self, prompt: Prompt, image: Image) -> str:
-        """Return ``data:image/...;base64,...``."""
+        """Return ``data:image/...;base64,...``; nothing for a prompt of words alone."""
+        if isinstance(prompt.image, NoImage):
+            return ""
         kind, data = _as_it_is(prompt.image.read(), image) or _encoded(image, self.encoding)
         return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 

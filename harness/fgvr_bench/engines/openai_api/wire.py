@@ -36,9 +36,11 @@ class Wording:
     """Further fields, merged last; one that is null leaves the field out."""
 
     def body(self, prompt: Prompt, picture: str) -> dict[str, Any]:
-        """Return the request: the picture before the question, one turn, greedy."""
-        image = {"url": picture} | ({"detail": self.image_detail} if self.image_detail else {})
-        turn = [{"type": "image_url", "image_url": image}, {"type": "text", "text": prompt.text}]
+        """Return the request: the picture (if there is one) before the question, one turn, greedy."""
+        turn: list[dict[str, Any]] = [{"type": "text", "text": prompt.text}]
+        if picture:
+            image = {"url": picture} | ({"detail": self.image_detail} if self.image_detail else {})
+            turn.insert(0, {"type": "image_url", "image_url": image})
         made: dict[str, Any] = {
             "model": self.model,
             "messages": [{"role": "user", "content": turn}],
