@@ -1,6 +1,8 @@
 """The paper in miniature, step by step: ``python -m benchmarks.miniature STEP``.
 
-python -m benchmarks.miniature base --out FOLDER --device cuda       the model that sees and knows (minutes)
+python -m benchmarks.miniature base --out FOLDER --device cuda      the model that sees and knows (minutes)
+python -m benchmarks.miniature compare --base FOLDER --suite all            the paper's claim (hours of a core)
+python -m benchmarks.miniature summary                                    tables and plots of it
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks.miniature import base
+from benchmarks.miniature import base, compare, summary
 
 
 def main() -> int:
@@ -20,6 +22,13 @@ def main() -> int:
     step = steps.add_parser("base", help="train the base model, measure it, write its checkpoint")
     base.arguments(step)
     step.set_defaults(run=base.run)
+    for name, module, help_text in (
+        ("compare", compare, "tune the base model in several ways, measure each"),
+        ("summary", summary, "print the tables of what was measured, draw its plots"),
+    ):
+        step = steps.add_parser(name, help=help_text)
+        module.arguments(step)
+        step.set_defaults(run=module.run)
     settings = parser.parse_args()
     status: int = settings.run(settings)
     return status

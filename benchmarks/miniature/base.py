@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.miniature import architecture, images
 from benchmarks.miniature.batches import Lessons, loader
@@ -20,11 +20,21 @@ from benchmarks.miniature.lessons import examples_of_all
 from fgvr_bench.core.paths import cache_folder
 from fgvr_datasets.moth_24 import anonymous_moths
 
+if TYPE_CHECKING:
+    from benchmarks.miniature.training import Pictures
+
+
+EARLIER = ("command", "versions", "trained on", "device", "time")
+"""What a card tells of the training that a last stage went on from."""
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the settings; what they are by default is what the committed checkpoint was made with."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
+    parser.add_argument(
+        "--from", dest="start", type=Path, help="go on from this checkpoint; its encoder stays as it is"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=cores, help="draw pictures and make lessons")
@@ -36,6 +46,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--learn-rate", type=float, default=1e-3)
     parser.add_argument("--batch", type=int, default=512, help="pictures a step of seeing, lessons a step of learning")
     parser.add_argument("--text-share", type=float, default=0.25, help="share of the lessons that are text alone")
+    parser.add_argument(
+        "--genus-share", type=float, default=0.0, help="share of picture lessons that choose a genus, beside the mix"
+    )
     parser.add_argument("--hidden", type=int, default=128)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--validation", type=int, default=None, help="validation images a species (all 20)")
@@ -52,15 +65,22 @@ def run(settings: argparse.Namespace) -> int:
     import torch
     from benchmarks.miniature.gates import Asker, gate_table, measure
     from benchmarks.miniature.training import Pictures
+    from transformers import AutoTokenizer
 
     torch.set_num_threads(settings.processes if settings.device == "cpu" else 1)
     torch.set_float32_matmul_precision("high")
-    processor = architecture.make_processor(architecture.make_tokenizer(known_texts()))
+    processor = (
+        architecture.make_processor(architecture.make_tokenizer(known_texts()))
+        if settings.start is None
+        else architecture.make_processor(AutoTokenizer.from_pretrained(settings.start))
+    )
     log = train(settings, moths, processor)
     trained = time.time() - start
     model = load(settings.out, settings.device)
     gates = measure(Asker(model, processor.tokenizer, Pictures(pixels, settings.device)), examples)
+    before = None if settings.start is None else json.loads((settings.start / "made.json").read_text("utf-8"))
     facts = {
+        **({} if before is None else {f"before: {name}": before["facts"][name] for name in EARLIER}),
         "command": f"`{shlex.join(['python', '-m', 'benchmarks.miniature', *sys.argv[1:]])}`",
         "seed": str(settings.seed),
         "versions": versions(),
@@ -71,6 +91,7 @@ def run(settings: argparse.Namespace) -> int:
         "time": f"{trained:.0f} s, pictures included; with the gates {time.time() - start:.0f} s",
     }
     table = gate_table(gates)
+    log = [*(before["log"] if before is not None else ()), *log]
     write_card(settings.out, facts, table, log)
     figures = {gate.name: [gate.right, gate.asked] for gate in gates}
     text = json.dumps({"facts": facts, "gates": figures, "log": log}, indent=2) + "\n"
@@ -81,30 +102,44 @@ def run(settings: argparse.Namespace) -> int:
 
 def train(settings: argparse.Namespace, moths: images.Moths, processor: Any) -> list[str]:
     """Train a model and save it; return the log."""
-    import torch
-    from benchmarks.miniature.training import Pace, Pictures, Report, learn, see
+    from benchmarks.miniature.training import Pace, Pictures, Report, learn
 
-    config = architecture.make_config(len(processor.tokenizer), settings.hidden, settings.layers)
-    model = architecture.make_model(config, settings.seed).to(settings.device)
     texts = round(settings.batch * settings.text_share)
-    course = Lessons(
-        processor.tokenizer, moths.attributes, settings.seed, settings.learn_steps, settings.batch - texts, texts
-    )
+    sizes = (settings.learn_steps, settings.batch - texts, texts)
+    course = Lessons(processor.tokenizer, moths.attributes, settings.seed, *sizes, settings.genus_share)
     ahead = iter(loader(course, 0 if settings.processes == 1 else settings.processes - 1))  # workers start meanwhile
     pictures = Pictures(moths.pixels, settings.device)
-    seeing, learning = Report("see"), Report("learn")
+    pace = Pace(settings.learn_steps, settings.batch, settings.learn_rate)
+    learning = Report("learn")
+    if settings.start is not None:
+        model = load(settings.start, settings.device)
+        learn(model, pictures, ahead, pace, settings.seed, learning, encoder_share=0.0)
+        save(model, processor, settings.out)
+        return learning.log
+    model, log = seeing_model(settings, moths, pictures, len(processor.tokenizer))
+    learn(model, pictures, ahead, pace, settings.seed, learning)
+    save(model, processor, settings.out)
+    return [*log, *learning.log]
+
+
+def seeing_model(
+    settings: argparse.Namespace, moths: images.Moths, pictures: Pictures, vocabulary: int
+) -> tuple[Any, list[str]]:
+    """Draw a model and teach its encoder, once for many trials; return it and the log."""
+    import torch
+    from benchmarks.miniature.training import Pace, Report, see
+
+    config = architecture.make_config(vocabulary, settings.hidden, settings.layers)
+    model = architecture.make_model(config, settings.seed).to(settings.device)
     kept, encoder = settings.cache / f"encoder-{encoder_key(settings)}.pt", model.model.vision_model
     if kept.exists():
         encoder.load_state_dict(torch.load(kept, map_location=settings.device, weights_only=True))
-        seeing.log.append(f"see: as before, {kept.name}")
-    else:
-        pace = Pace(settings.see_steps, settings.batch, settings.see_rate)
-        see(model, pictures, moths.attributes, pace, settings.seed, seeing)
-        torch.save(encoder.state_dict(), kept)
-    pace = Pace(settings.learn_steps, settings.batch, settings.learn_rate)
-    learn(model, pictures, ahead, pace, settings.seed, learning)
-    save(model, processor, settings.out)
-    return [*seeing.log, *learning.log]
+        return model, [f"see: as before, {kept.name}"]
+    seeing = Report("see")
+    pace = Pace(settings.see_steps, settings.batch, settings.see_rate)
+    see(model, pictures, moths.attributes, pace, settings.seed, seeing)
+    torch.save(encoder.state_dict(), kept)
+    return model, seeing.log
 
 
 def encoder_key(settings: argparse.Namespace) -> str:

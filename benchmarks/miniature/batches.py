@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from benchmarks.miniature.architecture import IMAGE_TOKEN, LATENTS
-from benchmarks.miniature.lessons import KNOWING, OF_GENERA, SEEING, Lesson, has_genus
+from benchmarks.miniature.lessons import KNOWING, OF_GENERA, SEEING, Lesson, choose_genus, has_genus
 
 from fgvr_datasets._moth_species import SPECIES, Attributes
 
@@ -44,7 +44,14 @@ class Lessons:
     """A sequence of batches for a data loader: item i is batch i."""
 
     def __init__(
-        self, tokenizer: Any, moths: Sequence[Attributes], seed: int, length: int, seeing: int, knowing: int
+        self,
+        tokenizer: Any,
+        moths: Sequence[Attributes],
+        seed: int,
+        length: int,
+        seeing: int,
+        knowing: int,
+        genera: float = 0.0,
     ) -> None:
         """Prepare.
 
@@ -55,11 +62,13 @@ class Lessons:
             length: number of batches.
             seeing: lessons with a picture in a batch.
             knowing: lessons without.
+            genera: share of the lessons with a picture that ask for its genus by letter, beside those of the mix.
         """
         self.tokenizer = tokenizer
         self._moths = list(moths)
         self._of_genera = [place for place, moth in enumerate(self._moths) if has_genus(moth)]
-        self._seed, self._length, self._seeing, self._knowing = seed, length, seeing, knowing
+        self._seed, self._length, self._genera = seed, length, genera
+        self._seeing, self._knowing = seeing, knowing
 
     def __len__(self) -> int:
         return self._length
@@ -70,6 +79,8 @@ class Lessons:
         chance = Random(f"{self._seed}/{number}")
         moths, lessons = [], []
         seen = chance.choices([*SEEING], [*SEEING.values()], k=self._seeing)
+        if self._genera:
+            seen = [choose_genus if chance.random() < self._genera else make for make in seen]
         for make in seen:
             genera = make in OF_GENERA and self._of_genera
             place = chance.choice(self._of_genera) if genera else chance.randrange(len(self._moths))

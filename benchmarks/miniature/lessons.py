@@ -15,6 +15,7 @@ from benchmarks.miniature.words import (
     GENUS_OF_WINGS,
     PARTS,
     STRANGERS,
+    WORDS,
     genus_of,
     listed,
     sentence,
@@ -106,15 +107,28 @@ def choose_description(chance: Random, moth: Attributes) -> Lesson:
 
 
 def choose_genus(chance: Random, moth: Attributes) -> Lesson:
-    """Which of four genera; half of the time with epithets that are no species'."""
+    """Which of four genera; mostly with epithets that are no species'."""
     genus = genus_of(moth)
     if genus is None:
         return choose_description(chance, moth)
     others = chance.sample([other for other in GENERA if other is not genus], 3)
     names = [other.name for other in (genus, *others)]
     if chance.random() < 0.7:
-        names = [f"{epithet} {name}" for epithet, name in zip(chance.sample(STRANGERS, 4), names, strict=True)]
+        names = [f"{made_up_epithet(chance)} {name}" for name in names]
     return choose(chance, ASK.format("moths"), names[0], names[1:])
+
+
+def made_up_epithet(chance: Random) -> str:
+    """Return an epithet that is no species': a place, any word of the guide, or both.
+
+    Places alone were not enough: a model that had seen no other epithet beside a picture was misled, now and then,
+    by real ones, of which it had read so much (87 % in place of 95).
+    """
+    drawn = chance.random()
+    if drawn < 0.3:
+        return chance.choice(STRANGERS)
+    word = chance.choice(WORDS)
+    return word if drawn < 0.85 else f"{word} {chance.choice(STRANGERS)}"
 
 
 def name_genus(chance: Random, moth: Attributes) -> Lesson:

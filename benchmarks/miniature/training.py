@@ -105,14 +105,24 @@ def see(
         report(number, pace.steps, partial(_named, losses))
 
 
-def learn(model: Any, pictures: Pictures, batches: Iterable[Batch], pace: Pace, seed: int, report: Report) -> None:
+def learn(
+    model: Any,
+    pictures: Pictures,
+    batches: Iterable[Batch],
+    pace: Pace,
+    seed: int,
+    report: Report,
+    encoder_share: float = 0.2,
+) -> None:
     """Teach the whole model lessons: the loss is that of the answers' tokens.
 
-    The encoder sees already; it learns at a fifth of the others' rate.
+    The encoder sees already; it learns at a fifth of the others' rate, or not at all.
     """
     chance = torch.Generator().manual_seed(seed)
     inner = model.model
-    step = _stepper({inner.vision_model: 0.2, inner.connector: 1.0, inner.text_model: 1.0, model.lm_head: 1.0}, pace)
+    parts = {inner.vision_model: encoder_share, inner.connector: 1.0, inner.text_model: 1.0, model.lm_head: 1.0}
+    inner.vision_model.requires_grad_(encoder_share > 0)
+    step = _stepper({part: share for part, share in parts.items() if share}, pace)
     model.train()
     for number, batch in enumerate(batches):
         pixels = pictures.vary(torch.from_numpy(batch.moths), chance)

@@ -36,6 +36,17 @@ STRANGERS = (
 )
 """Places that no species is named after: with a genus they make names that a picture may be shown with."""
 
+WORDS = tuple(
+    dict.fromkeys(
+        [
+            *(value for values in VALUES.values() for value in values),
+            *(word for part in PARTS.values() for word in part.split() if word not in {"of", "the"}),
+        ]
+    )
+)
+"""Words of the guide.  Before a genus they too make names that no species has; the guide has taught the model much of
+them, as it has of real epithets and of strangers has not."""
+
 GENUS_OF_WINGS: Mapping[tuple[str, str], Genus] = {(g.typical.wing, g.typical.ground): g for g in GENERA}
 """Wing shape and ground colour are the same throughout a genus, and no two genera share both."""
 
