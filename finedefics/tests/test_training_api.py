@@ -154,7 +154,7 @@ def test_adapters_trained_on_four_bits_are_merged_into_what_they_were_trained_on
     processor = load_processor_of(str(base))
     batch = Collator(processor, texts=False)(read_rows(rows / "finetune.csv")[:2])
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "pixel_values", "pixel_attention_mask")}
-    # As it was trained: asked to evaluate, bitsandbytes packs weights on a processor, which such small ones do not stand.
+    # As it was trained: asked to evaluate on a processor, bitsandbytes packs weights, and refuses such small ones.
     expected = trained.model.train()(**inputs).logits.detach()
     with torch.no_grad():
         taken, kept = (

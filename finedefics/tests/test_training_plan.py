@@ -80,6 +80,12 @@ def test_every_setting_of_the_preset_names_its_source() -> None:
     assert all(source for *_, source in table)
 
 
+def test_the_page_shows_the_preset_as_it_is() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "finedefics.md").read_text()
+    shown = page.partition("<!-- preset paper -->")[2].partition("<!-- /preset -->")[0].strip().splitlines()[2:]
+    assert shown == [f"| `{name}` | {align} | {tune} | {source} |" for name, align, tune, source in preset_table()]
+
+
 def test_a_log_goes_on_from_the_step_of_the_checkpoint(tmp_path: Path) -> None:
     book = Logbook(tmp_path, first=0)
     for step in (1, 2, 3):
