@@ -101,8 +101,8 @@ def _write(
     path.run_file.write_text(canonical_json(content) + "\n")
 
 
-def build(folder: Path, cache: Path) -> tuple[float, float]:
-    """Build the board in a process of its own; return seconds and its highest memory in MiB."""
+def build(folder: Path, cache: Path) -> tuple[float, float, float]:
+    """Build the board in a process of its own; return seconds, those of a processor, and its highest memory in MiB."""
     words = [sys.executable, "-m", "fgvr_bench", "leaderboard", "build", str(folder), "--format", "csv"]
     begun = time.perf_counter()
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, env={**os.environ, "FGVR_CACHE": str(cache)})
@@ -110,7 +110,7 @@ def build(folder: Path, cache: Path) -> tuple[float, float]:
     seconds = time.perf_counter() - begun
     if status:
         raise SystemExit("the board could not be built")
-    return seconds, usage.ru_maxrss / 1024
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def main() -> None:
@@ -128,12 +128,12 @@ def main() -> None:
             folder, cache = Path(place, "results"), Path(place, "cache")
             write_runs(folder, runs, arguments.questions)
             time.sleep(3)  # files that were written just now are looked through twice
-            first, much = build(folder, cache)
+            first = build(folder, cache)
             again = sorted(build(folder, cache) for _ in range(arguments.times))[arguments.times // 2]
             next(folder.rglob("run.json")).touch()
-            changed, _ = build(folder, cache)
-        times = f"{first:>8.2f} {again[0]:>8.2f} {changed:>9.2f}"
-        print(f"{runs:>7,} {arguments.questions:>9,} {times} {much:>9.0f} {again[1]:>9.0f}", flush=True)
+            changed = build(folder, cache)
+        told = "".join(f" | {wall:>6.2f} {cpu:>6.2f} {much:>6.0f}" for wall, cpu, much in (first, again, changed))
+        print(f"{runs:>7,} {arguments.questions:>9,}{told}", flush=True)
 
 
 if __name__ == "__main__":
