@@ -37,6 +37,8 @@ class StageModule(nn.Module):
             temperatures=self.temperatures if self.temperatures is not None else Temperatures(),
             reading=self.reading,
             weights=self.weights,
+            # One pass spares a GPU many small ones; on a processor, attention over the whole row costs more than that.
+            packed=next(self.model.parameters()).is_cuda,
         )
         return {**losses.detached(), "total": losses.total}
 
