@@ -10,7 +10,7 @@ import argparse
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from fgvr_bench.core.paths import cache_folder
 RESULTS = Path(__file__).parent / "results"
 SHOTS, SEEDS = 8, 5
 """Of the comparison that was fixed beforehand."""
+EVERY = 4
+"""Genera, and siblings with a grey picture, are asked of every fourth image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", type=Path, default=cache_folder() / "miniature" / "rows", help="folder of rows")
     parser.add_argument("--per-species", type=int, default=None, help="images a species of the split (all)")
     parser.add_argument("--steps", type=int, default=STEPS, help="optimiser steps of an arm")
+    parser.add_argument("--shots", type=int, default=None, help="as many images a species in every arm (the suite's)")
     parser.add_argument("--seeds", type=int, nargs="*", default=None, help="only these seeds")
     parser.add_argument("--keep", type=Path, default=None, help="folder for the checkpoints of 'both stages'")
 
@@ -86,7 +89,9 @@ def wanted(settings: argparse.Namespace) -> Iterator[Job]:
     """Yield the jobs that were asked for."""
     every = suites()
     for name in every if settings.suite == "all" else (settings.suite,):
-        yield from (job for job in every[name] if settings.seeds is None or job.seed in settings.seeds)
+        for job in every[name]:
+            if settings.seeds is None or job.seed in settings.seeds:
+                yield job if settings.shots is None else replace(job, shots=settings.shots)
 
 
 class Book:
@@ -136,15 +141,15 @@ def carry_out(job: Job, settings: argparse.Namespace, model: Any, processor: Any
 
 
 def measured(exam: Any, model: Any) -> dict[str, Any]:
-    """Return what a model gets right: of siblings each question, of the rest how many."""
+    """Return what a model gets right: of siblings each question, of the rest how many of how many."""
     siblings = exam.right(model, exam.siblings)
-    blind = exam.right(model, exam.siblings, blind=True)
-    genera = exam.right(model, exam.genera)
+    blind = exam.right(model, exam.siblings, blind=True, every=EVERY)
+    genera = exam.right(model, exam.genera, every=EVERY)
     return {
         "asked": len(siblings),
         "siblings": "".join("01"[right] for right in siblings),
-        "genera": sum(genera),
-        "blind": sum(blind),
+        "genera": [sum(genera), len(genera)],
+        "blind": [sum(blind), len(blind)],
     }
 
 

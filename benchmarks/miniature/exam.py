@@ -68,20 +68,27 @@ class Exam:
         return Paper(texts, targets)
 
     @torch.inference_mode()
-    def right(self, model: Any, paper: Paper, blind: bool = False) -> list[bool]:
-        """Say which questions the model answers rightly; `blind` shows it grey pictures."""
+    def right(self, model: Any, paper: Paper, blind: bool = False, every: int = 1) -> list[bool]:
+        """Say which questions the model answers rightly.
+
+        Args:
+            model: the model.
+            paper: the questions.
+            blind: whether it is shown grey pictures.
+            every: ask of every so many pictures only.
+        """
         model.eval()
         found: list[bool] = []
-        for start in range(0, len(paper.texts), self._batch):
-            inputs = self._tokenizer(paper.texts[start : start + self._batch], return_tensors="pt", padding=True)
-            places = torch.arange(start, start + len(inputs["input_ids"]))
-            pixels = self._pictures.take(places)
+        asked = range(0, len(paper.texts), every)
+        for start in range(0, len(asked), self._batch):
+            part = asked[start : start + self._batch]
+            inputs = self._tokenizer([paper.texts[place] for place in part], return_tensors="pt", padding=True)
+            pixels = self._pictures.take(torch.tensor(part))
             if blind:
                 pixels = torch.full_like(pixels, GREY / 127.5 - 1)
             logits = model(**inputs, pixel_values=pixels[:, None], logits_to_keep=1, use_cache=False).logits
             chosen = logits[:, -1, self._letters].argmax(1).tolist()
-            wanted = paper.targets[start : start + self._batch]
-            found += [choice == target for choice, target in zip(chosen, wanted, strict=True)]
+            found += [choice == paper.targets[place] for choice, place in zip(chosen, part, strict=True)]
         return found
 
 

@@ -101,8 +101,8 @@ def of_arms(records: Sequence[Record]) -> str:
                 right, answers([beside[record["seed"]] for record in own])[0], clusters
             )
             less = f"{100 * difference:+.1f} ({limits(interval)})"
-        asked = sum(record["asked"] for record in own)
-        genera, blind = (100 * sum(record[name] for record in own) / asked for name in ("genera", "blind"))
+        sums = [np.sum([record[name] for record in own], axis=0) for name in ("genera", "blind")]
+        genera, blind = (100 * found / asked for found, asked in sums)
         told = f"{100 * right.mean():.1f} ({limits(clustered_interval(right, clusters))})"
         rows.append(f"| {arm} | {shots} | {len(own)} | {told} | {less} | {genera:.1f} | {blind:.1f} |")
     return "\n".join(rows)
