@@ -30,7 +30,8 @@ def serve(repositories: dict[str, Path]) -> Iterator[tuple[str, list[str]]]:
             found = next((name for name in repositories if f"/{name}" in path), None)
             if found is None:
                 return self.answer(404, b"{}", {"X-Error-Code": "RepoNotFound"})
-            files = {file.name: file for file in sorted(repositories[found].iterdir())}
+            folder = repositories[found]
+            files = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
             if path.startswith("/api/") and "/tree/" in path:
                 rows = [
                     {"type": "file", "path": name, "size": file.stat().st_size, "oid": sha1(file)}
@@ -42,7 +43,7 @@ def serve(repositories: dict[str, Path]) -> Iterator[tuple[str, list[str]]]:
                     return self.answer(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
                 info = {"id": found, "sha": COMMIT, "siblings": [{"rfilename": name} for name in files]}
                 return self.answer(200, json.dumps(info).encode(), {})
-            file = files.get(path.rpartition("/")[2])
+            file = files.get(path.partition(f"/{COMMIT}/")[2] or path.rpartition("/")[2])
             if file is None:
                 return self.answer(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
             return self.answer(200, file.read_bytes(), {"ETag": f'"{sha1(file)}"', "X-Repo-Commit": COMMIT})

@@ -291,18 +291,25 @@ found = {}
 try:
     checkpoint = find_checkpoint(NAME, REVISION)
     found["identity"] = checkpoint_identity(checkpoint)
-    folder = fetch(checkpoint)
-    found["files"] = sorted(os.listdir(folder))
+    folder = fetch(checkpoint, adapter=ADAPTER)
+    found["files"] = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
 except FgvrError as error:
     found["error"] = f"{type(error).__name__}: {error}"
 print(json.dumps(found))
 """
 
 
-def ask(home: Path, address: str, name: str, revision: str | None = None, offline: bool = False) -> dict[str, Any]:
+def ask(
+    home: Path,
+    address: str,
+    name: str,
+    revision: str | None = None,
+    offline: bool = False,
+    adapter: str | None = None,
+) -> dict[str, Any]:
     """Ask for a checkpoint in a process of its own, whose hub is `address`."""
     environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(home), "HF_HUB_OFFLINE": str(int(offline))}
-    code = f"NAME, REVISION = {name!r}, {revision!r}\n{ASK}"
+    code = f"NAME, REVISION, ADAPTER = {name!r}, {revision!r}, {adapter!r}\n{ASK}"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -326,6 +333,25 @@ def test_a_hub_checkpoint_is_pinned_downloaded_once_and_then_taken_from_the_cach
         assert "the hub has no model org/unknown" in ask(tmp_path / "home", address, "org/unknown")["error"]
     without_network = ask(tmp_path / "home", address, "org/tiny", offline=True)
     assert without_network == first
+
+
+def test_an_adapter_is_downloaded_with_its_checkpoint_and_nothing_else_below_it(folder: Path, tmp_path: Path) -> None:
+    repository = Path(shutil.copytree(folder, tmp_path / "repository"))
+    for place in ("vision-lora", "speech-lora", "onnx"):
+        (repository / place).mkdir()
+        for name in ("adapter_config.json", "adapter_model.safetensors"):
+            (repository / place / name).write_bytes(b"{}")
+    with hub.serve({"org/tiny": repository}) as (address, requests):
+        plain = ask(tmp_path / "home", address, "org/tiny")
+        assert not [name for name in plain["files"] if "/" in name]
+        found = ask(tmp_path / "home", address, "org/tiny", adapter="vision-lora")
+        adapter = ["vision-lora/adapter_config.json", "vision-lora/adapter_model.safetensors"]
+        assert [name for name in found["files"] if "/" in name] == adapter
+        requests.clear()
+        assert ask(tmp_path / "home", address, "org/tiny", hub.COMMIT, adapter="vision-lora") == found
+        assert not [request for request in requests if "org/tiny" in request]
+        missing = ask(tmp_path / "home", address, "org/tiny", adapter="audio-lora")
+    assert "has no adapter audio-lora" in missing["error"]
 
 
 def test_no_network_and_no_cache_say_what_to_type(tmp_path: Path) -> None:

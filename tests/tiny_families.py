@@ -87,14 +87,16 @@ LLAVA_TEMPLATE = (
 )
 
 
-def llava(folder: Path) -> Path:
+def llava(folder: Path, width: int | None = None) -> Path:
     seeded()
     from transformers import CLIPImageProcessor, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
 
+    sizes = {} if width is None else {"hidden_size": width, "intermediate_size": 2 * width}
+
     words = tiny.tokenizer(["<pad>", "<s>", "</s>", "<image>"], "<s>", "</s>", "<pad>", begins=True)
     config = LlavaConfig(
-        text_config=text("llama", len(words), bos_token_id=1, eos_token_id=2),
-        vision_config=clip_vision(),
+        text_config=text("llama", len(words), bos_token_id=1, eos_token_id=2, **sizes),
+        vision_config=clip_vision(**sizes),
         image_token_index=3,
         vision_feature_select_strategy="default",
     )
