@@ -120,9 +120,8 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=600, help="questions a run")
     parser.add_argument("--times", type=int, default=3, help="how often a board is built again; the median is told")
     arguments = parser.parse_args()
-    print(
-        f"{'runs':>7} {'questions':>9} {'first s':>8} {'again s':>8} {'changed s':>9} {'first MiB':>9} {'again MiB':>9}"
-    )
+    print(f"{'':>17} | {'first':^20} | {'again':^20} | {'changed':^20}")
+    print(f"{'runs':>7} {'questions':>9}" + f" | {'s':>6} {'cpu s':>6} {'MiB':>6}" * 3)
     for runs in arguments.runs or [1000]:
         with tempfile.TemporaryDirectory() as place:
             folder, cache = Path(place, "results"), Path(place, "cache")
