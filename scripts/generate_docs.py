@@ -23,15 +23,23 @@ from fgvr_bench.cli.main import COMMANDS, fgvr_bench
 from fgvr_bench.core.host import host
 from fgvr_bench.core.names import short_count
 from fgvr_bench.core.registry import Registry
+from fgvr_bench.engines.huggingface import HuggingFacePlugin
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("README.md", "docs/commands.md", "docs/models.md", "docs/datasets.md", "docs/plugins.md")
 
+BYTES = {"16 bits": 2.0, "8 bits, at least": 1.0, "4 bits, at least": 0.5625}
+"""Bytes a weight: NF4 has half a byte and one 32-bit scale for 64 weights."""
+
+
+def bundled_plugins(registry: Registry[Any]) -> list[Any]:
+    """Return what this project brings along, whatever else is installed."""
+    return [plugin for plugin in registry if registry.owner(plugin.card.name).startswith("fgvr-bench ")]
+
 
 def bundled(registry: Registry[Any]) -> list[Any]:
-    """Return the cards of what this project brings along, whatever else is installed."""
-    cards = [plugin.card for plugin in registry]
-    return [card for card in cards if registry.owner(card.name).startswith("fgvr-bench ")]
+    """Return the cards of what this project brings along."""
+    return [plugin.card for plugin in bundled_plugins(registry)]
 
 
 def table(headers: list[str], rows: list[list[str]]) -> str:
@@ -55,6 +63,22 @@ def models() -> str:
         for card in bundled(host().models)
     ]
     return table(["model", "title", "checkpoint", "parameters", "exposure", "decodings", "licence"], rows)
+
+
+def model_weights() -> str:
+    """Return a row a bundled checkpoint of transformers: the memory of its weights, its settings, its template."""
+    rows = []
+    for plugin in bundled_plugins(host().models):
+        if not isinstance(plugin, HuggingFacePlugin) or not plugin.card.checkpoint:
+            continue
+        count = plugin.card.parameters
+        linear = [f"{count * size / 1e9:.1f} GB" for size in BYTES.values()] if count else [""] * len(BYTES)
+        source = plugin.template_source
+        own = "template comes with the checkpoint, not checked here"
+        template = f"checked against its [source]({source})" if source else own
+        settings = ", ".join(f"`{name}`" for name in plugin.image_settings)
+        rows.append([f"`{plugin.card.name}`", *linear, settings, template])
+    return table(["model", *BYTES, "image settings", "prompt"], rows)
 
 
 def datasets() -> str:
@@ -96,7 +120,12 @@ def _help(command: click.Command, context: click.Context) -> list[str]:
     return pieces
 
 
-PIECES: dict[str, Callable[[], str]] = {"models": models, "datasets": datasets, "commands": commands}
+PIECES: dict[str, Callable[[], str]] = {
+    "models": models,
+    "model-weights": model_weights,
+    "datasets": datasets,
+    "commands": commands,
+}
 
 
 def brought_up_to_date(text: str) -> str:
@@ -105,7 +134,7 @@ def brought_up_to_date(text: str) -> str:
     def replace(match: re.Match[str]) -> str:
         return f"{match[1]}\n{PIECES[match[2]]()}\n<!-- /generated -->"
 
-    return re.sub(r"(<!-- generated:(\w+) -->)\n.*?<!-- /generated -->", replace, text, flags=re.DOTALL)
+    return re.sub(r"(<!-- generated:([\w-]+) -->)\n.*?<!-- /generated -->", replace, text, flags=re.DOTALL)
 
 
 def main() -> None:

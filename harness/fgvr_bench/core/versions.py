@@ -5,7 +5,18 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 
-LIBRARIES = ("fgvr-bench", "numpy", "open_clip_torch", "pillow", "tokenizers", "torch", "torchvision", "transformers")
+LIBRARIES = (
+    "bitsandbytes",
+    "fgvr-bench",
+    "numpy",
+    "open_clip_torch",
+    "peft",
+    "pillow",
+    "tokenizers",
+    "torch",
+    "torchvision",
+    "transformers",
+)
 
 
 def library_versions(*owners: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ FINEDEFICS = idefics2(
         citation="He et al., Analyzing and Boosting the Power of Fine-Grained Visual Recognition for "
         "Multi-modal Large Language Models, ICLR 2025, arXiv 2501.15140",
         homepage="https://github.com/PKU-ICST-MIPL/Finedefics_ICLR2025",
+        parameters=8_400_000_000,
         exposure="tuned",
         # The published answers' path holds "idefics", which FOCI's code asks for; the hub's name does not.
         foci_template="User: {}",
