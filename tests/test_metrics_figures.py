@@ -150,7 +150,9 @@ def test_a_metric_takes_about_a_microsecond_an_answer() -> None:
 
 
 def test_figures_that_lie_are_said_to() -> None:
-    assert cautions({"accuracy": 0.27, "chance": 0.25}, 100) == ["Accuracy (27.0 %) is not above chance (25.0 %)."]
+    by_luck = "Accuracy (27.0 %) cannot be told from chance (25.0 %) by 100 questions."
+    assert cautions({"accuracy": 0.27, "chance": 0.25}, 100) == [by_luck]
+    assert cautions({"accuracy": 0.1, "chance": 0.25}, 100) == ["Accuracy (10.0 %) is below chance (25.0 %)."]
     assert cautions({"accuracy": 0.27, "chance": 0.25}, 10_000) == []
     assert cautions({"top-answer": 0.6, "chance": 0.25}, 10) == ["One letter was given in 60.0 % of the answers."]
     assert cautions({"top-answer": 0.6, "chance": 0.5}, 10) == []

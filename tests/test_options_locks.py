@@ -118,5 +118,5 @@ def test_a_failed_holder_lets_go(tmp_path: Path) -> None:
 
 def test_a_lock_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(FgvrError, match="cannot lock"), locks.lock(tmp_path / "file" / "lock", "mining"):
+    with pytest.raises(FgvrError, match="cannot write to"), locks.lock(tmp_path / "file" / "lock", "mining"):
         pass

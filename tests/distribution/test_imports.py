@@ -31,7 +31,7 @@ ALLOWED["engines"] = {*ALLOWED["core"], "core"}
 ALLOWED["miners"] = {*ALLOWED["core"], "core", "engines"}
 ALLOWED["report"] = {*ALLOWED["core"], "core", "metrics"}
 ALLOWED["cli"] = {*ALLOWED["core"], "core", "protocols", "metrics", "miners", "engines", "report"}
-FREE = {"__init__", "__main__"}
+FREE = {"__init__", "__main__", "entry"}
 """Modules of the package's top that offer what lies below."""
 
 HEAVY = ["torch", "torchvision", "transformers", "open_clip", "numpy", "pandas", "scipy", "PIL", "jinja2", "rich"]

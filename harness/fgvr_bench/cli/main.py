@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
+import signal
 import sys
 import traceback
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 
 from fgvr_bench import __version__
-from fgvr_bench.core.files import write_text
+from fgvr_bench.cli.variables import name_variables
+from fgvr_bench.core.files import advice, write_text
 from fgvr_bench.core.host import load_commands
 from fgvr_bench.core.names import did_you_mean
 from fgvr_bench.core.paths import cache_folder
@@ -28,6 +32,7 @@ COMMANDS = {
     "datasets": ("datasets", "List, check and download datasets."),
     "models": ("listing", "List the models there are."),
     "plugins": ("listing", "List the plugins that were found, and what went wrong with any."),
+    "doctor": ("doctor", "Say what is wrong with this installation, and what to do."),
 }
 """Built-in commands: the module of `fgvr_bench.cli` that each lives in, and its line in ``--help``."""
 
@@ -42,6 +47,7 @@ class Commands(click.Group):
         if cmd_name in COMMANDS:
             module = importlib.import_module(f"fgvr_bench.cli.{COMMANDS[cmd_name][0]}")
             command: click.Command = getattr(module, cmd_name)
+            name_variables(command, cmd_name)
             return command
         return self._added().get(cmd_name)
 
@@ -85,14 +91,22 @@ def fgvr_bench() -> None:
     """
 
 
-def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 done, 1 something failed that the message names, 2 wrong usage."""
+def main(arguments: list[str] | None = None, interrupts: Any = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 1 something failed that the message names, 2 wrong usage.
+
+    Args:
+        arguments: the words after the command's name; None takes those of this process.
+        interrupts: handler to set for Ctrl-C now that it can be answered in words; None leaves it as it is.
+    """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads would cost the workers their cores
     try:
+        if interrupts is not None:
+            signal.signal(signal.SIGINT, interrupts)
         status = fgvr_bench.main(args=arguments, prog_name="fgvr-bench", standalone_mode=False)
+        sys.stdout.flush()
         sys.exit(status if isinstance(status, int) else 0)
     except BrokenPipeError:  # whoever read the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(1)
     except click.exceptions.Exit as request:
         sys.exit(request.exit_code)
@@ -107,22 +121,52 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             "\nStopped at once; answers that were shown as done are saved. Type the same command to go on.", err=True
         )
         sys.exit(130)
+    except OSError as error:
+        show_error(_refused(error))
+        _drop_output()
+        sys.exit(1)
     except Exception as error:
         show_error(_unexpected(error))
         sys.exit(1)
 
 
+def _drop_output() -> None:
+    """Let nobody try again to bring out what standard output did not take."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        return
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _refused(error: OSError) -> FgvrError:
+    """Put what the system refused into words; it is no defect, so the traceback is for the curious."""
+    if error.errno is None:
+        return _unexpected(error)
+    _note_traceback(error)
+    what = f"{error.filename} cannot be used" if error.filename else "the output cannot be written"
+    return FgvrError(f"{what}: {error.strerror or error}.", hint=advice(error, "another place"))
+
+
 def _unexpected(error: Exception) -> FgvrError:
     """Put a defect of ours, or of a plugin, into words, and its traceback into a file."""
-    log = cache_folder() / "last-error.txt"
-    try:
-        write_text(log, "".join(traceback.format_exception(error)))
-    except FgvrError:
+    log = _note_traceback(error)
+    if log is None:
         return FgvrError(f"unexpected {type(error).__name__}: {error}.")
     return FgvrError(
         f"unexpected {type(error).__name__}: {error}.",
         hint=f"This is a defect, not your doing; its traceback is in {log}. Answers shown as done are saved.",
     )
+
+
+def _note_traceback(error: Exception) -> Path | None:
+    """Write a traceback to the cache; return the file, or None where it cannot be written."""
+    log = cache_folder() / "last-error.txt"
+    try:
+        write_text(log, "".join(traceback.format_exception(error)))
+    except (FgvrError, UnicodeError):
+        return None
+    return log
 
 
 def show_error(error: FgvrError) -> None:

@@ -11,6 +11,7 @@ import click
 
 from fgvr_bench.cli.output import note, print_table, progress
 from fgvr_bench.cli.published import export, fetch, import_
+from fgvr_bench.core.files import atomic_writer
 from fgvr_bench.core.host import host
 from fgvr_bench.core.paths import data_roots
 from fgvr_bench.errors import FgvrError
@@ -98,8 +99,8 @@ def build(
     )
     _summary(made)
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(made.path, out)
+        with made.path.open("rb") as source, atomic_writer(out) as copy:
+            shutil.copyfileobj(source, copy, 1 << 20)
     click.echo(str(out or made.path))
 
 

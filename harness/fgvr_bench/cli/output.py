@@ -15,17 +15,15 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
     """Print a plain table, columns aligned; numbers to the right."""
     from tabulate import tabulate
 
-    click.echo(
-        tabulate([[_inert(cell) for cell in row] for row in rows], headers=list(headers), disable_numparse=False)
-    )
+    click.echo(tabulate([[inert(cell) for cell in row] for row in rows], headers=list(headers), disable_numparse=False))
 
 
 def note(message: str) -> None:
     """Print a line that is not the command's result (to standard error)."""
-    click.echo(str(_inert(message)), err=True)
+    click.echo(str(inert(message)), err=True)
 
 
-def _inert(cell: object) -> object:
+def inert(cell: object) -> object:
     """Return the cell without control characters, so that a label cannot move the cursor."""
     return (
         "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in cell)

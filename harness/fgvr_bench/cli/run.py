@@ -47,7 +47,6 @@ def _model_args(ctx: click.Context, param: click.Parameter, given: tuple[str, ..
     "--model",
     "-m",
     "models",
-    envvar="FGVR_RUN_MODEL",
     multiple=True,
     required=True,
     help="A model's name; may be given several times.",
@@ -56,7 +55,6 @@ def _model_args(ctx: click.Context, param: click.Parameter, given: tuple[str, ..
     "--dataset",
     "-d",
     "datasets",
-    envvar="FGVR_RUN_DATASET",
     multiple=True,
     required=True,
     help="A dataset's name, or 'all'; several times.",
@@ -88,7 +86,6 @@ def _model_args(ctx: click.Context, param: click.Parameter, given: tuple[str, ..
 @click.option(
     "--model-arg",
     "model_args",
-    envvar="FGVR_RUN_MODEL_ARG",
     multiple=True,
     callback=_model_args,
     metavar="KEY=VALUE",
@@ -109,7 +106,6 @@ def _model_args(ctx: click.Context, param: click.Parameter, given: tuple[str, ..
 @click.option(
     "--data-root",
     "data_roots",
-    envvar="FGVR_RUN_DATA_ROOT",
     multiple=True,
     type=click.Path(path_type=Path),
     help="Folder to look for datasets in; several times.  [default: FGVR_DATA]",

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from typing import Protocol, TypeVar
 
+from fgvr_bench.core.interrupts import held_interrupts
 from fgvr_bench.errors import FgvrError
 
 T_co = TypeVar("T_co", covariant=True)
@@ -39,8 +40,10 @@ def read_ahead(batches: Batches[T_co], workers: int, pin_memory: bool) -> Iterat
         pin_memory=pin_memory,
         worker_init_fn=_start_worker,
     )
+    with held_interrupts():
+        ahead = iter(loader)
     try:
-        yield from loader
+        yield from ahead
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise

@@ -31,8 +31,8 @@ class InstalledPoint:
 
 def installed_points(group: str, disabled: frozenset[str]) -> list[InstalledPoint]:
     """Return the installed entry points of a group, bundled ones first, then by name."""
-    out = {_normal(name) for name in disabled}
-    kept = [each for each in _found(group) if not {_normal(each.name), _normal(each.distribution)} & out]
+    out = {normal(name) for name in disabled}
+    kept = [each for each in _found(group) if not {normal(each.name), normal(each.distribution)} & out]
     return sorted(kept, key=lambda each: (each.distribution != BUNDLED, each.name, each.module))
 
 
@@ -47,7 +47,7 @@ def _found(group: str) -> list[InstalledPoint]:
             entries = _named(point for point in distribution.entry_points if point.group == group)
         except (ValueError, OSError) as problem:
             entries = [InstalledPoint(name, "", name, version, functools.partial(_refuse, problem))]
-        found.setdefault(_normal(name), entries)
+        found.setdefault(normal(name), entries)
     return [each for entries in found.values() for each in entries]
 
 
@@ -81,6 +81,6 @@ def disabled_by_environment() -> frozenset[str]:
     return frozenset(part for part in os.environ.get("FGVR_DISABLE", "").split(",") if part.strip())
 
 
-def _normal(name: str) -> str:
+def normal(name: str) -> str:
     """Return a name as package indexes compare it, so that ``My_Plugin`` is ``my-plugin``."""
     return re.sub(r"[-_.]+", "-", name.strip()).lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -78,10 +79,25 @@ def _umask() -> int:
 
 
 def _cannot_write(path: Path, error: OSError) -> FgvrError:
-    return FgvrError(
-        f"cannot write {path}: {error.strerror or error}.",
-        hint="Free some space, or name another folder (--results-dir, FGVR_CACHE).",
-    )
+    instead = "another folder (--results-dir, FGVR_CACHE)"
+    return FgvrError(f"cannot write {path}: {error.strerror or error}.", hint=advice(error, instead))
+
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What a system says where there is no room."""
+
+
+def advice(error: OSError, instead: str) -> str:
+    """Return what to do about something that cannot be written: room or rights, or name something else.
+
+    >>> advice(PermissionError(errno.EACCES, "Permission denied"), "another file")
+    'Mend its permissions, or name another file.'
+    """
+    if error.errno in FULL:
+        return f"Free some space, or name {instead}."
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return f"Mend its permissions, or name {instead}."
+    return f"Name {instead}."
 
 
 def write_text(path: Path, text: str) -> None:

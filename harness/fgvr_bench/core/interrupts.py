@@ -1,4 +1,4 @@
-"""Ctrl-C: once, the batch at hand is finished and saved; twice, all ends at once."""
+"""Ctrl-C: once, the batch at hand is finished and saved; twice, all ends at once.  Helping processes never see it."""
 
 from __future__ import annotations
 
@@ -33,3 +33,19 @@ def first_interrupt(told: Callable[[], None]) -> Iterator[Callable[[], bool]]:
         yield lambda: asked
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+@contextlib.contextmanager
+def held_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C waiting while helping processes are started, which inherit that and so never die of it.
+
+    A terminal sends it to all of them; what is to be done about it is this process's affair alone.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

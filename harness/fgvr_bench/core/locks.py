@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fgvr_bench.core.files import advice
 from fgvr_bench.errors import FgvrError
 
 HEARTBEAT_SECONDS = 5.0
@@ -106,10 +107,10 @@ def _create(path: Path, content: str) -> bool:
             raise
     except OSError as error:
         raise FgvrError(
-            f"cannot lock {path}: {error.strerror or error}.",
-            hint="Free some space, or name another folder (--results-dir, FGVR_CACHE).",
+            f"cannot write to {path.parent}: {error.strerror or error} (a lock is made there).",
+            hint=advice(error, "another folder (--results-dir, FGVR_CACHE)"),
         ) from error
-    return True
+    return _read(path) == content  # a file system that let two create it kept one of the two
 
 
 @dataclass(slots=True)
@@ -216,3 +217,34 @@ def _process_start(pid: int) -> str | None:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return None
+
+
+def describe_lock(path: Path) -> tuple[str, bool] | None:
+    """Return who holds a lock file, and whether that process is known to be dead; None where it is no lock of ours."""
+    content = _read(path)
+    if not _fields(content):
+        return None
+    return _holder(content), _is_dead(content or "")
+
+
+def locks_work_in(folder: Path) -> str | None:
+    """Return why two processes could both hold a lock in `folder`, or None where only one can.
+
+    Nothing is said of a folder that cannot be written to.
+    """
+    path = folder / f".trial-{secrets.token_hex(8)}.lock"
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except OSError:
+        return None
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        return "a file that is there already can be created once more"
+    except FileExistsError:
+        pass
+    except OSError as error:
+        return f"creating files: {error.strerror or error}"
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()
+    return None

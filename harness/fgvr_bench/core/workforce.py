@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fgvr_bench.core.ahead import read_ahead
 from fgvr_bench.core.answering import Answered, Answerer
 from fgvr_bench.core.in_flight import answers_in_flight
+from fgvr_bench.core.interrupts import held_interrupts
 from fgvr_bench.core.loading import BatchSource, PreparedBatch, copies_of_a_large_question, default_workers
 from fgvr_bench.core.one_ahead import answers_one_ahead
 from fgvr_bench.core.questions import QuestionBook
@@ -163,7 +164,8 @@ class SeveralProcesses:
                 ours, theirs = context.Pipe()
                 order = _Order(*assembly.requested, settings, assembly.run_id, rank, processes)
                 child = context.Process(target=_child, args=(theirs, self._stop, order), name=f"model-{rank}")
-                child.start()
+                with held_interrupts():
+                    child.start()
                 theirs.close()
                 self._children.append((child, ours))
             hellos = [self._receive(child, connection) for child, connection in self._children]

@@ -22,14 +22,19 @@ def cautions(metrics: Mapping[str, float | None], questions: int) -> list[str]:
         questions: how many were asked.
 
     >>> cautions({"accuracy": 0.26, "chance": 0.25, "unparsed": 0.0}, 200)
-    ['Accuracy (26.0 %) is not above chance (25.0 %).']
+    ['Accuracy (26.0 %) cannot be told from chance (25.0 %) by 200 questions.']
     """
     said = []
     accuracy, chance = metrics.get("accuracy"), metrics.get("chance")
     if accuracy is not None and chance is not None and questions > 0:
         margin = ABOVE_CHANCE * sqrt(chance * (1 - chance) / questions)
         if accuracy <= chance + margin:
-            said.append(f"Accuracy ({_percent(accuracy)}) is not above chance ({_percent(chance)}).")
+            many = f"{questions:,} question{'s' if questions > 1 else ''}"
+            said.append(
+                f"Accuracy ({_percent(accuracy)}) is below chance ({_percent(chance)})."
+                if accuracy < chance - margin
+                else f"Accuracy ({_percent(accuracy)}) cannot be told from chance ({_percent(chance)}) by {many}."
+            )
     top = metrics.get("top-answer")
     if top is not None and chance is not None and chance <= 1 / 3 and top > MOST_OF_ONE_ANSWER:
         said.append(f"One letter was given in {_percent(top)} of the answers.")
