@@ -25,7 +25,7 @@ from fgvr_bench.core.leaderboard import Table, build_tables
 from fgvr_bench.core.placing import MARKERS
 from fgvr_bench.core.rescoring import rescore, write_scores
 from fgvr_bench.core.results import read_runs
-from fgvr_bench.core.run_folder import run_id
+from fgvr_bench.core.run_folder import SEAL, run_id
 from fgvr_bench.core.subset import import_subset
 from fgvr_bench.errors import FgvrError
 
@@ -111,10 +111,14 @@ def labels_of(folder: Path) -> list[str]:
 
 
 def edited(folder: Path, **changes: Any) -> None:
-    """Change the run.json of a folder, as files from elsewhere may differ; the id follows the inputs."""
+    """Change the run.json of a folder, as files from elsewhere may differ; the id follows the inputs.
+
+    It carries no digest of itself, as none did at first.
+    """
     content = {**json.loads((folder / "run.json").read_text()), **changes}
     if "run_id" not in changes:
         content["run_id"] = run_id(content["inputs"])
+    content.pop(SEAL, None)
     (folder / "run.json").write_text(json.dumps(content))
 
 
@@ -206,7 +210,8 @@ def test_the_board_shows_the_main_metric_that_the_run_names(tmp_path: Path) -> N
 def test_a_run_that_names_no_main_metric_shows_accuracy_or_its_first(tmp_path: Path) -> None:
     folder = play(tmp_path).results[0].folder
     content = json.loads((folder / "run.json").read_text())
-    content.pop("main_metric", None)
+    for name in ("main_metric", SEAL):
+        content.pop(name, None)
     for metrics, shown in (({"a": 0.5, "accuracy": 1.0}, "100.00"), ({"b": 0.5, "c": 0.25}, "50.00")):
         (folder / "run.json").write_text(json.dumps({**content, "metrics": metrics}))
         assert body(board(tmp_path))[1][1] == shown
@@ -248,7 +253,7 @@ def test_failed_and_unparsed_answers_stand_under_the_table(tmp_path: Path) -> No
 
 def test_a_run_scored_by_another_version_says_so_until_it_is_scored_again(tmp_path: Path) -> None:
     path = play(tmp_path).results[0].folder / "run.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "scored_by": "0.0.1"}))
+    edited(path.parent, scored_by="0.0.1")
     assert "oracle: toy scored by fgvr-bench 0.0.1." in board(tmp_path)
     write_scores(rescore(toy_host(), path.parent))
     assert "scored by" not in board(tmp_path)

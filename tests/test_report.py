@@ -24,6 +24,7 @@ from fgvr_bench.cli import report as command
 from fgvr_bench.core.host import Host
 from fgvr_bench.core.index import Index
 from fgvr_bench.core.results import read_runs
+from fgvr_bench.core.run_folder import RunFolder, file_digest
 from fgvr_bench.errors import FgvrError
 from fgvr_bench.report.build import Built, ReportSettings, build_report
 from fgvr_bench.report.writing import script_json
@@ -176,15 +177,13 @@ def test_a_damaged_run_is_named_and_the_others_are_shown(tmp_path: Path) -> None
 
 
 def test_a_run_that_was_asked_something_else_than_it_claims_is_left_out(tmp_path: Path) -> None:
-    from fgvr_bench.core.run_folder import file_digest
-
     play(tmp_path / "results")
     play(tmp_path / "results", ToyModel("says-a", Script("always-a")))
     last = read_runs(tmp_path / "results")[0][-1].folder
     responses = last / "responses.jsonl"
     responses.write_text(responses.read_text().replace('"letters":"ABCD"', '"letters":"ABDC"', 1))
     content = json.loads((last / "run.json").read_text()) | {"responses_sha256": file_digest(responses)}
-    (last / "run.json").write_text(json.dumps(content))
+    RunFolder(last).write_run(content)
     found = built(tmp_path / "results", tmp_path / "report", toy_host([], [ToyPlugin()]))
     assert found.runs == 1
     assert "claims to have been asked what the runs before it were" in found.notes[0]
@@ -224,7 +223,7 @@ def test_runs_of_one_id_with_other_answers_are_named_and_none_is_believed(tmp_pa
     content = json.loads((folder / "run.json").read_text())
     for name in ("metrics", "positions", "responses_sha256"):
         content[name] = json.loads((other / "run.json").read_text())[name]
-    (tmp_path / "results" / "copy" / "run.json").write_text(json.dumps(content))
+    RunFolder(tmp_path / "results" / "copy").write_run(content)
     shutil.copy(other / "responses.jsonl", tmp_path / "results" / "copy" / "responses.jsonl")
     found = built(tmp_path / "results", tmp_path / "report", toy_host([], [ToyPlugin()]))
     assert found.runs == 1

@@ -6,18 +6,16 @@ This is the slow way, a line of responses at a time; `core/index.py` remembers w
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgvr_bench.core.files import canonical_json
 from fgvr_bench.core.host import Host
-from fgvr_bench.core.judged import judged
-from fgvr_bench.core.run_folder import RunFolder, run_id
-from fgvr_bench.core.scoring import metrics_of
-from fgvr_bench.core.settings import RunSettings
-from fgvr_bench.core.tasks import find_task
+from fgvr_bench.core.judged import judged, task_of
+from fgvr_bench.core.run_folder import SEAL, RunFolder, run_id, sealed
+from fgvr_bench.core.scoring import Scorer, metrics_of
 from fgvr_bench.errors import DataInvalid
 from fgvr_bench.interfaces import Scored
 from fgvr_bench.types import Question
@@ -57,18 +55,28 @@ class Checked:
     correct: NDArray[np.bool_]
     """Whether each answer is right, in canonical order."""
     questions: Questions
+    positions: Mapping[str, list[int]]
+    """Letters by position, see `scoring.Scorer`."""
 
 
-def check_run(host: Host, folder: Path, content: Mapping[str, Any], known: MutableMapping[str, Questions]) -> Checked:
+def check_run(
+    host: Host,
+    folder: Path,
+    content: Mapping[str, Any],
+    known: MutableMapping[str, Questions],
+    also: Callable[[Scored], None] | None = None,
+) -> Checked:
     """Judge every response of a complete run again, and compare all that its ``run.json`` claims.
 
-    Checked are: the id against the inputs, the digest of the responses, the counts, and every figure.
+    Checked are: the digest of its fields, the id against the inputs, the digest of the responses, the counts, and
+    every figure.
 
     Args:
         host: plugins, for the protocol that judges.
         folder: the run's folder.
         content: its ``run.json``.
         known: questions by their digests, taken from here and added here.
+        also: told every judged response.
 
     Raises:
         FgvrError: something is not what it claims; says what, and what to type.
@@ -76,24 +84,33 @@ def check_run(host: Host, folder: Path, content: Mapping[str, Any], known: Mutab
     import numpy as np
 
     path = RunFolder(folder)
-    _check_id(path, content)
+    check_identity(path, content)
     reader = _Reader()
-    task = find_task(host, RunSettings(protocol=content["inputs"]["protocol"], task=content["inputs"]["task"]))
-    metrics = metrics_of(host, task.bound(content["inputs"].get("task_facts", {})))
-    running = {metric.name: metric.start() for metric in metrics if metric.name in content["metrics"]}
-    for scored in judged(host, path, content):
+    task = task_of(host, content)
+    scorer = Scorer(task, [metric for metric in metrics_of(host, task) if metric.name in content["metrics"]])
+    for scored in judged(host, path, content, task):
         reader.add(scored)
-        for accumulator in running.values():
-            accumulator.add(scored)
-    found = {name: accumulator.result() for name, accumulator in running.items()}
-    _check_figures(path, content, found, reader)
+        scorer.count(scored)
+        if also is not None:
+            also(scored)
+    _check_figures(path, content, scorer)
     digest = reader.digest()
     if digest not in known:
         known[digest] = reader.questions(digest, content["labels"])
-    return Checked(np.array(reader.correct, bool), known[digest])
+    return Checked(np.array(reader.correct, bool), known[digest], scorer.positions)
 
 
-def _check_id(path: RunFolder, content: Mapping[str, Any]) -> None:
+def check_identity(path: RunFolder, content: Mapping[str, Any]) -> None:
+    """Make sure that a ``run.json`` was not changed since it was written, and is headed as its inputs say.
+
+    Raises:
+        DataInvalid: it was changed; says where.
+    """
+    if SEAL in content and content[SEAL] != sealed(content)[SEAL]:
+        raise DataInvalid(
+            f"{path.run_file} was changed since it was written: its fields do not give its {SEAL}.",
+            hint="Restore it, or run again.",
+        )
     if run_id(content["inputs"]) != content["run_id"]:
         raise DataInvalid(
             f"{path.run_file} was changed by hand: its id {content['run_id']} is not that of its inputs "
@@ -109,15 +126,14 @@ def _check_id(path: RunFolder, content: Mapping[str, Any]) -> None:
         )
 
 
-def _check_figures(
-    path: RunFolder, content: Mapping[str, Any], found: Mapping[str, float | None], reader: _Reader
-) -> None:
-    if (len(reader.correct), reader.failed) != (content["questions"], content["failed"]):
+def _check_figures(path: RunFolder, content: Mapping[str, Any], scorer: Scorer) -> None:
+    if (scorer.answered, scorer.failed) != (content["questions"], content["failed"]):
         raise DataInvalid(
             f"{path.run_file} claims {content['questions']:,} answers, {content['failed']:,} of them failed; "
-            f"{path.responses_file.name} has {len(reader.correct):,} and {reader.failed:,}.",
+            f"{path.responses_file.name} has {scorer.answered:,} and {scorer.failed:,}.",
             hint="Restore it, or run again with --fresh.",
         )
+    found = scorer.results()
     wrong = [name for name, value in found.items() if content["metrics"][name] != value]
     if wrong:
         claims = ", ".join(f"{name} {content['metrics'][name]} (they give {found[name]})" for name in wrong[:3])
@@ -132,7 +148,6 @@ class _Reader:
     """Collects what is kept of each answer."""
 
     correct: list[bool] = field(default_factory=list)
-    failed: int = 0
     _hasher: Any = field(default_factory=hashlib.sha256)
     _classes: dict[str, int] = field(default_factory=dict)
     _clusters: list[int] = field(default_factory=list)
@@ -146,7 +161,6 @@ class _Reader:
         """Take one judged response in."""
         question = scored.question
         self.correct.append(scored.answer.correct)
-        self.failed += scored.response.error is not None
         self._clusters.append(self._classes.setdefault(question.example.label, len(self._classes)))
         self._inverse.append(len(question.choices) if question.target is not None else 0)
         choices = sorted(question.choices) if len(question.choices) <= MOST_CHOICES else len(question.choices)

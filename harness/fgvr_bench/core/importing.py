@@ -15,11 +15,12 @@ from fgvr_bench.core.files import atomic_writer, digest
 from fgvr_bench.core.host import Host
 from fgvr_bench.core.locks import lock
 from fgvr_bench.core.records import to_line
+from fgvr_bench.core.results import run_result
 from fgvr_bench.core.run_folder import RunFolder, file_digest, run_id
 from fgvr_bench.core.scoring import Scorer, metrics_of
 from fgvr_bench.core.settings import RunSettings
 from fgvr_bench.core.tasks import find_task
-from fgvr_bench.errors import DataInvalid, FgvrError
+from fgvr_bench.errors import DataInvalid, FgvrError, UsageError
 from fgvr_bench.interfaces import DatasetPlugin, RunResult
 from fgvr_bench.types import Json, Question, Response
 
@@ -52,8 +53,11 @@ def import_run(
         split: the split that was asked about.
 
     Raises:
+        UsageError: the name is empty.
         DataInvalid: the file is not such a file, or answers a question twice; names the row or the question.
     """
+    if not model.strip() or not model.isprintable():
+        raise UsageError(f"a run cannot go by the name {model!r}.", hint="Name the model that answered with --model.")
     plugin, _ = host.datasets.find(dataset)
     entries = list(kind.read(_text(file), plugin.card.name, split))
     if not entries:
@@ -77,18 +81,9 @@ def import_run(
             for question, response in entries:
                 scorer.add(question, response)
                 out.write(to_line(question, response, labels).encode() + b"\n")
-        folder.write_run(_content(model, plugin.card.name, inputs, labels, scorer, folder))
-    return RunResult(
-        run_id(inputs),
-        model,
-        plugin.card.name,
-        folder.path,
-        True,
-        len(entries),
-        scorer.failed,
-        scorer.results(),
-        inputs,
-    )
+        content = _content(model, plugin.card.name, inputs, labels, scorer, folder)
+        folder.write_run(content)
+    return run_result(folder.path, content)
 
 
 def _content(

@@ -1,4 +1,4 @@
-"""A complete run's questions, responses and verdicts, one by one, as its own protocol judges them now."""
+"""A complete run's questions, responses and verdicts, one by one, as a protocol judges them now."""
 
 from __future__ import annotations
 
@@ -11,24 +11,34 @@ from fgvr_bench.core.run_folder import RunFolder, file_digest
 from fgvr_bench.core.settings import RunSettings
 from fgvr_bench.core.tasks import find_task
 from fgvr_bench.errors import DataInvalid, FgvrError
-from fgvr_bench.interfaces import Scored
+from fgvr_bench.interfaces import Scored, Task
 
 
-def judged(host: Host, folder: RunFolder, content: Mapping[str, Any]) -> Iterator[Scored]:
+def task_of(host: Host, content: Mapping[str, Any]) -> Task:
+    """Return the task that a run was asked with, bound to what it was asked about.
+
+    Raises:
+        FgvrError: no plugin brings that protocol or task.
+    """
+    asked = content["inputs"]
+    task = find_task(host, RunSettings(protocol=asked["protocol"], task=asked["task"]))
+    return task.bound(asked.get("task_facts", {}))
+
+
+def judged(host: Host, folder: RunFolder, content: Mapping[str, Any], task: Task | None = None) -> Iterator[Scored]:
     """Yield every response of a complete run with its question and verdict, in canonical order.
 
     Args:
         host: plugins, for the run's protocol.
         folder: the run's folder.
         content: its ``run.json``.
+        task: what judges; None takes the run's own (`task_of`).
 
     Raises:
         FgvrError: the responses are gone, or not those that the run was scored from; or a line is none.
     """
     check_responses(folder, content)
-    asked = content["inputs"]
-    task = find_task(host, RunSettings(protocol=asked["protocol"], task=asked["task"]))
-    bound = task.bound(asked.get("task_facts", {}))
+    task = task or task_of(host, content)
     labels = tuple(content["labels"])
     with open(folder.responses_file, "rb") as file:
         for number, line in enumerate(file, 1):
@@ -36,7 +46,7 @@ def judged(host: Host, folder: RunFolder, content: Mapping[str, Any]) -> Iterato
                 question, response = from_line(line, labels)
             except ValueError as error:
                 raise DataInvalid(f"{folder.responses_file}, line {number}: {error}.") from error
-            yield Scored(question, response, bound.judge(question, response))
+            yield Scored(question, response, task.judge(question, response))
 
 
 def check_responses(folder: RunFolder, content: Mapping[str, Any]) -> None:

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from fgvr_bench import __version__
+from fgvr_bench.core.asked import Asker
 from fgvr_bench.core.host import Host
-from fgvr_bench.core.judged import check_responses
+from fgvr_bench.core.judged import judged, task_of
 from fgvr_bench.core.locks import lock
-from fgvr_bench.core.records import from_line
 from fgvr_bench.core.run_folder import RunFolder
 from fgvr_bench.core.scoring import Scorer, metrics_of
 from fgvr_bench.core.settings import RunSettings
 from fgvr_bench.core.tasks import find_task
 from fgvr_bench.errors import DataInvalid, FgvrError, UsageError
-from fgvr_bench.interfaces import Task
+from fgvr_bench.interfaces import Scored, Task
 from fgvr_bench.types import Stop
 
 
@@ -76,18 +76,23 @@ def rescore(host: Host, path: Path, protocol: str | None = None, task: str | Non
 def _rescore(
     host: Host, folder: RunFolder, content: Mapping[str, Any], protocol: str | None, task: str | None
 ) -> Rescored:
-    check_responses(folder, content)
     asked = content["inputs"]
     same = protocol in {None, asked["protocol"]} and task in {None, asked["task"]}
-    chosen = RunSettings(protocol=protocol or asked["protocol"], task=task or (asked["task"] if same else None))
-    found = find_task(host, chosen).bound(asked.get("task_facts", {}) if same else {})
+    chosen = protocol or asked["protocol"]
+    kept = asked["task"] if asked["task"] in host.protocols[chosen].tasks else None
+    found = task_of(host, content) if same else find_task(host, RunSettings(protocol=chosen, task=task or kept))
     scorer = Scorer(found, metrics_of(host, found))
-    rules = _judge_all(folder, content, found, scorer, same)
+    rules: Counter[str] = Counter()
+    for scored in judged(host, folder, content, found):
+        if not same:
+            _check_readable(folder, content, scored, chosen, found)
+        scorer.count(scored)
+        rules[scored.answer.rule] += 1
     return Rescored(
         folder=folder,
         model=content["model"],
         dataset=content["dataset"],
-        protocol=chosen.protocol,
+        protocol=chosen,
         task=found.name,
         stored={name: _number(value) for name, value in content["metrics"].items()},
         metrics=scorer.results(),
@@ -103,24 +108,25 @@ def _number(value: Any) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _judge_all(folder: RunFolder, content: Mapping[str, Any], task: Task, scorer: Scorer, same: bool) -> Counter[str]:
-    labels = tuple(content["labels"])
-    rules: Counter[str] = Counter()
-    with open(folder.responses_file, "rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                question, response = from_line(line, labels)
-            except ValueError as error:
-                raise DataInvalid(f"{folder.responses_file}, line {number}: {error}.") from error
-            if not same and response.stop is Stop.SETTLED:
-                raise UsageError(
-                    f"{folder.path} was stopped early where its own protocol's verdict was settled, so another parser "
-                    "would not see whole answers.",
-                    hint="Run it again with --full-text.",
-                )
-            answer = scorer.add(question, response)
-            rules[answer.rule] += 1
-    return rules
+def _check_readable(folder: RunFolder, content: Mapping[str, Any], scored: Scored, protocol: str, task: Task) -> None:
+    """Make sure that an answer can be read as one to another task.
+
+    Raises:
+        UsageError: that task asks another kind of question, or the answer is not whole.
+    """
+    if not Asker.of(task, content).like(scored.question):
+        asked = content["inputs"]
+        raise UsageError(
+            f"{folder.path} was asked as {asked['protocol']} {asked['task']}; {protocol} {task.name} asks another kind "
+            "of question, so the answers cannot be read as answers to it.",
+            hint=f"Ask it: fgvr-bench run --protocol {protocol} --task {task.name} --help",
+        )
+    if scored.response.stop is Stop.SETTLED:
+        raise UsageError(
+            f"{folder.path} was stopped early where its own protocol's verdict was settled, so another parser "
+            "would not see whole answers.",
+            hint="Run it again with --full-text.",
+        )
 
 
 def write_scores(rescored: Rescored) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from fgvr_bench.core.files import canonical_json
 from fgvr_bench.core.run_folder import RunFolder
 from fgvr_bench.errors import FgvrError
+from fgvr_bench.interfaces import RunResult
 
 ASKED = ("dataset", "subset", "options", "protocol", "task", "images", "permutations", "seed")
 """Inputs that say what was asked: they make the column."""
@@ -107,6 +108,23 @@ def read_runs(folder: Path) -> tuple[list[StoredRun], list[str], int]:
         else:
             runs.append(run)
     return runs, problems, unfinished
+
+
+def run_result(folder: Path, content: Mapping[str, Any]) -> RunResult:
+    """Return a run as `evaluate` and plugins see it, from what its ``run.json`` says; the main metric first."""
+    figures = dict(content["metrics"])
+    main = content.get("main_metric") or next(iter(figures))
+    return RunResult(
+        run_id=content["run_id"],
+        model=content["model"],
+        dataset=content["dataset"],
+        folder=folder,
+        complete=content["complete"],
+        questions=content["questions"],
+        failed=content["failed"],
+        metrics={main: figures.pop(main, None), **figures},
+        inputs=content["inputs"],
+    )
 
 
 def read_stored(folder: Path) -> StoredRun | None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import re
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fgvr_bench.core.files import digest, read_json, write_json
+from fgvr_bench.core.files import canonical_json, digest, read_json, write_json
 from fgvr_bench.core.names import slug
 from fgvr_bench.errors import FgvrError
 from fgvr_bench.types import Json
@@ -37,11 +38,20 @@ KINDS: dict[str, type] = {
 }
 """Fields of ``run.json`` that every reader counts on."""
 KINDS_WHEN_COMPLETE: dict[str, type] = {"metrics": dict, "failed": int, "responses_sha256": str}
+SEAL = "content_sha256"
+"""Field of ``run.json`` that digests all others, so that damage to any of them is found."""
 
 
 def run_id(inputs: Mapping[str, Json]) -> str:
     """Return the identity of a run: 12 hexadecimal digits of the SHA-256 of its inputs."""
     return digest(inputs)[:12]
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of a ``run.json`` with format, version and the digest of all its other fields."""
+    bare = {"format": RUN_FORMAT, "version": VERSIONS[-1], **content}
+    bare.pop(SEAL, None)
+    return {**bare, SEAL: digest(json.loads(canonical_json(bare)))}  # as it will be read: names are text there
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +109,7 @@ class RunFolder:
 
     def write_run(self, content: Mapping[str, Any]) -> None:
         """Write ``run.json``."""
-        write_json(self.run_file, {"format": RUN_FORMAT, "version": VERSIONS[-1], **content})
+        write_json(self.run_file, sealed(content))
 
     def clear(self) -> None:
         """Remove what earlier executions wrote."""

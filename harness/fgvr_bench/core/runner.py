@@ -22,6 +22,7 @@ from fgvr_bench.core.locks import lock
 from fgvr_bench.core.order import BatchPlan, plan_batches
 from fgvr_bench.core.parts import PartWriter, StoredAnswers, remove_leftovers, write_canonical
 from fgvr_bench.core.recording import Recorder
+from fgvr_bench.core.results import run_result
 from fgvr_bench.core.run_folder import describe_machine, file_digest
 from fgvr_bench.core.scoring import Scorer, metrics_of
 from fgvr_bench.core.versions import changes
@@ -47,25 +48,11 @@ def execute(host: Host, assembly: Assembly, watcher: Watcher) -> RunResult:
         if stored is not None and stored["complete"] and folder.responses_file.exists():
             remove_leftovers(folder.path, folder.parts)
             watcher.note(f"{what}: complete already, nothing to ask (--fresh asks again)")
-            return result_of(assembly, stored)
+            limit, count = assembly.settings.limit, stored["questions"]
+            if limit is not None and limit < count:
+                watcher.note(f"{what}: --limit {limit:,} has no effect, the figures are those of all {count:,} answers")
+            return run_result(folder.path, stored)
         return _Execution(host, assembly, watcher, stored).run()
-
-
-def result_of(assembly: Assembly, content: dict[str, Any]) -> RunResult:
-    """Return a complete run as it stands in its ``run.json``, the main metric first."""
-    figures = dict(content["metrics"])
-    main = content.get("main_metric") or next(iter(figures))
-    return RunResult(
-        run_id=content["run_id"],
-        model=content["model"],
-        dataset=content["dataset"],
-        folder=assembly.folder.path,
-        complete=content["complete"],
-        questions=content["questions"],
-        failed=content["failed"],
-        metrics={main: figures.pop(main, None), **figures},
-        inputs=content["inputs"],
-    )
 
 
 class _Execution:
@@ -260,17 +247,8 @@ class _Execution:
             }
             self.folder.write_run(self.content)
             remove_leftovers(self.folder.path, self.folder.parts)
-        result = RunResult(
-            run_id=self.assembly.run_id,
-            model=self.assembly.model_name,
-            dataset=self.assembly.dataset_name,
-            folder=self.folder.path,
-            complete=complete,
-            questions=scorer.answered,
-            failed=scorer.failed,
-            metrics=metrics,
-            inputs=self.assembly.inputs,
-        )
+        counts = {"complete": complete, "questions": scorer.answered, "failed": scorer.failed, "metrics": metrics}
+        result = run_result(self.folder.path, {**self.content, **counts})
         self.watcher.finished(result)
         Recorder.emit_to(self.host, self.watcher, "run_finished", result=result)
         return result

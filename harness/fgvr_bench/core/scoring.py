@@ -41,18 +41,22 @@ class Scorer:
     def add(self, question: Question, response: Response) -> Answer:
         """Judge one response."""
         answer = self.task.judge(question, response)
+        self.count(Scored(question, response, answer))
+        return answer
+
+    def count(self, scored: Scored) -> None:
+        """Take in a response that was judged."""
+        question, response, answer = scored.question, scored.response, scored.answer
         self.answered += 1
         self.correct += answer.correct
         self.failed += response.error is not None
         if question.letters and question.target is not None:
             self._count_position(question, answer)
-        scored = Scored(question, response, answer)
         for name in list(self._running):
             try:
                 self._running[name].add(scored)
             except Exception as error:
                 self._drop(name, error)
-        return answer
 
     def _count_position(self, question: Question, answer: Answer) -> None:
         letter = question.letters[question.target or 0]
