@@ -191,6 +191,7 @@ def merge(run: Path, output: Path, **given: Any) -> None:
 @click.option("--eval-base", is_flag=True, help="Evaluate the starting model too.")
 @click.option("--eval-limit", type=click.IntRange(min=1), help="Questions of each dataset.  [default: all]")
 @click.option("--eval-task", help="A task of the protocol.  [default: its first]")
+@click.option("--eval-options", help="An option set's file, or a miner's name.  [default: the dataset's own]")
 @click.option("--eval-model", help="Model plugin that loads the checkpoints.  [default: by their architecture]")
 @click.option(
     "--data-root", "data_roots", multiple=True, type=click.Path(path_type=Path), help="Folder of datasets; several."
@@ -215,7 +216,8 @@ def train(align_rows: Path | None, tune_rows: Path, model: str, output: Path, **
 
     both, name = _overrides(given), given.pop("preset_name")
     recipes = {stage: preset(name, stage).changed(**{**both, **_read(given.pop(f"{stage}_only"))}) for stage in STAGES}
-    asked = {"limit": given.pop("eval_limit"), "task": given.pop("eval_task"), "data_roots": given.pop("data_roots")}
+    asked = {name: given.pop(f"eval_{name}") for name in ("limit", "task", "options")}
+    asked["data_roots"] = given.pop("data_roots")
     exam = Examination(given.pop("eval_datasets"), given.pop("eval_base"), given.pop("eval_model"), asked)
     made = train_all(
         align_rows,
