@@ -109,7 +109,7 @@ def test_settings_that_exclude_each_other_are_refused(
 
 
 def test_a_gpu_that_is_not_there_is_named(llava: Path) -> None:
-    with pytest.raises(UsageError, match="max_memory names 7"):
+    with pytest.raises(UsageError, match="max_memory names GPU 7"):
         PLUGIN.load(settings(llava, max_memory="7:20GiB"))
 
 

@@ -138,7 +138,7 @@ def hub_commit(name: str, revision: str | None) -> str:
     except ConnectionError as error:
         known = _hub_cache_commit(name, revision or "main") or _first_word(kept)
         if known is None:
-            raise not_cached(name) from error
+            raise not_cached(name, revision) from error
         return known
     with contextlib.suppress(FgvrError):  # then the name cannot be resolved without a network, nothing else
         write_text(kept, commit)
@@ -198,10 +198,11 @@ def _first_word(file: Path) -> str | None:
         return None
 
 
-def not_cached(name: str) -> ModelUnavailable:
+def not_cached(name: str, revision: str | None = None) -> ModelUnavailable:
     """Return the error of a checkpoint that is neither in the cache nor to be had from the hub."""
     offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE", "0") not in {"", "0"} else ""
+    wanted = name if revision is None else f"{name} --revision {revision}"
     return ModelUnavailable(
         f"{name} is not in the cache and the hub cannot be reached{offline}.",
-        hint=f"With a network, type: hf download {name}; or give --checkpoint FOLDER.",
+        hint=f"With a network, type: hf download {wanted}; or give --checkpoint FOLDER.",
     )

@@ -149,9 +149,9 @@ def _memory(plan: Plan) -> dict[int | str, int | str]:
         free = {place: size for place, size in free.items() if place == "cpu"}
     for place in plan.max_memory:
         if place not in free:
-            there = ", ".join(str(known) for known in free)
+            named = f"GPU {place}" if isinstance(place, int) else "main memory (cpu)"
             raise UsageError(
-                f"max_memory names {place}, which --device {plan.device} does not have here.",
-                hint=f"There is {there} (numbers are GPUs).",
+                f"max_memory names {named}, which --device {plan.device} does not have here.",
+                hint=f"Name only: {', '.join(map(str, free))}.",
             )
     return {**free, **plan.max_memory}
