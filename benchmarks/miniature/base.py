@@ -196,13 +196,13 @@ def write_card(folder: Path, facts: dict[str, str], table: str, log: list[str]) 
     """Write the model card."""
     rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
     lines = "\n".join(log)
-    card = f"""# moth-idefics2: base
+    card = f"""# moth-idefics2
 
 An Idefics2 of {facts["parameters"]} parameters in the situation that Finedefics starts from: it sees the attributes
 of moths (taught on anonymous ones), it knows the attributes of the names (taught on the text of a field guide), and
 it has never seen a picture beside a species' name.  Licence: MIT.  It loads with stock transformers, and with
 
-    fgvr-bench run --model idefics2 --checkpoint FOLDER --dataset moth-24
+    fgvr-bench run --model moth-idefics2 --checkpoint FOLDER --dataset moth-24
 
 | | |
 |---|---|
