@@ -7,10 +7,12 @@ the tokenizer's files), or ``hf-hub:organisation/name``.
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import importlib.util
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +96,18 @@ class LoadedClip:
             ]
             return torch.cat(parts)
 
+    def in_precision(self, dtype: str) -> LoadedClip:
+        """Return the same model in another precision, from the weights that are here; float32 weights are shared.
+
+        Raises:
+            OutOfMemory: a second set of weights does not fit.
+        """
+        if dtype == SPLIT_FLOAT and self.dtype == "float32":
+            return replace(self, dtype=dtype, split=SplitWeights())
+        with memory_guard():
+            other = copy.deepcopy(self.model).to(torch_dtype(dtype))
+        return replace(self, dtype=dtype, model=other, split=None)
+
     def _pixels(self, images: torch.Tensor) -> torch.Tensor:
         """Return what `preprocess` gives for what `read` gave: the same operations in float32, on the device."""
         import torch
@@ -154,9 +168,10 @@ def load_open_clip(checkpoint: str = DEFAULT_CHECKPOINT, device: str = "auto", d
     name, weights, digest = _locate(checkpoint, identity)
     with memory_guard():
         try:
-            model, _, preprocess = open_clip.create_model_and_transforms(
-                name, pretrained=weights, device="cpu", force_quick_gelu=_wants_quick_gelu(name, weights)
-            )
+            with _undrawn():
+                model, _, preprocess = open_clip.create_model_and_transforms(
+                    name, pretrained=weights, device="cpu", force_quick_gelu=_wants_quick_gelu(name, weights)
+                )
             tokenizer = open_clip.get_tokenizer(name)
         except Exception as error:  # whatever open_clip and safetensors say of damaged or foreign files
             if is_out_of_memory(error):
@@ -180,6 +195,28 @@ def load_open_clip(checkpoint: str = DEFAULT_CHECKPOINT, device: str = "auto", d
         tokenizer=tokenizer,
         split=SplitWeights() if split else None,
     )
+
+
+@contextlib.contextmanager
+def _undrawn() -> Iterator[None]:
+    """Leave out the drawing of random weights, which are all overwritten: seconds for a large model."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    drawing = {torch.Tensor.normal_, torch.Tensor.uniform_} | {
+        getattr(torch.nn.init, name)
+        for name in ("normal_", "uniform_", "trunc_normal_", "kaiming_uniform_", "xavier_uniform_")
+    }
+
+    class Mode(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            named = kwargs or {}
+            if func in drawing:
+                return args[0] if args else named["tensor"]
+            return func(*args, **named)
+
+    with Mode():
+        yield
 
 
 class ToBytes:

@@ -100,9 +100,9 @@ class ClipMiner(OptionMiner):
         texts = exact.labels(labels, given.templates)
         fast = given.is_fast(settings.device)
         on_cuda = resolve_device(settings.device).startswith("cuda") and given.dtype == "float32"
-        encoder = Encoder(given.checkpoint, settings.device, given.fast_dtype) if fast else exact
+        encoder = exact.in_precision(given.fast_dtype) if fast else exact
         embeddings = image_embeddings(dataset, examples, encoder, settings, progress, given.fail_on_bad_image)
-        finer = [Encoder(given.checkpoint, settings.device, SPLIT_FLOAT), exact] if on_cuda else [exact]
+        finer = [exact.in_precision(SPLIT_FLOAT), exact] if on_cuda else [exact]
         checked = recheck(dataset, examples, embeddings, finer, texts, settings) if fast else Rechecked()
         truths, between_labels = Truths(labels), similarities(texts, texts)
         for start, rows in embeddings.chunks():

@@ -29,6 +29,13 @@ class Encoder:
 
     def __init__(self, checkpoint: str, device: str = "auto", dtype: str = "float32") -> None:
         self.checkpoint, self.device, self.dtype = checkpoint, device, dtype
+        self._weights_of: Encoder | None = None
+
+    def in_precision(self, dtype: str) -> Encoder:
+        """Return the same checkpoint in another precision; its weights are read once for both."""
+        other = Encoder(self.checkpoint, self.device, dtype)
+        other._weights_of = self
+        return other
 
     @cached_property
     def identity(self) -> Mapping[str, Json]:
@@ -54,6 +61,8 @@ class Encoder:
         """The model; several seconds the first time."""
         from fgvr_bench.engines.open_clip import load_open_clip
 
+        if self._weights_of is not None:
+            return self._weights_of.loaded.in_precision(self.dtype)
         return load_open_clip(self.checkpoint, self.device, self.dtype)
 
     def images(self, pixels: torch.Tensor) -> NDArray[np.float32]:

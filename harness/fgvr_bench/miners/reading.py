@@ -73,5 +73,5 @@ def read_images(
     """
     batches = ImageBatches(examples, indices, size, preprocess)
     if workers is None:
-        workers = 0 if len(batches) < 3 else min(16, cores())
+        workers = 0 if len(batches) < 3 else min(16, cores(), len(batches))
     yield from read_ahead(batches, workers, pin_memory)
