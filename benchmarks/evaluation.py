@@ -129,6 +129,9 @@ class Clock:
     """A plugin of the benchmark: notes when answers were on disk."""
 
     times: list[float] = field(default_factory=list)
+    """When each answer was on disk."""
+    batches: list[float] = field(default_factory=list)
+    """When the model was done with each batch."""
 
     @hookimpl
     def answer_scored(self, question: Question, response: Response) -> None:
@@ -137,8 +140,7 @@ class Clock:
 
     def steady(self, batch: int) -> float:
         """Return the answers a second of the median batch: without those that waited for a compiler."""
-        ends = self.times[batch - 1 :: batch]
-        return batch / float(np.median(np.diff(ends)))
+        return batch / float(np.median(np.diff(self.batches)))
 
     def rate(self, batch: int) -> float:
         """Return answers a second between the end of the second batch and the last answer."""
@@ -471,16 +473,23 @@ def wait(device: str) -> None:
 
 
 @contextmanager
-def in_place_of_weights(make: Callable[[], Any]) -> Iterator[None]:
-    """Let the engine take a model made in memory where it would read 16 GB from a disk."""
+def watched(make: Callable[[], Any], clock: Clock) -> Iterator[None]:
+    """Let the engine take a model made in memory where it would read 16 GB from a disk, and note its batches."""
     from fgvr_bench.engines.huggingface import model as engine
 
-    read = engine.load_weights
+    read, respond = engine.load_weights, engine.HuggingFaceModel.respond
+
+    def noted(self: Any, prompts: Any, batch: Any) -> Any:
+        found = respond(self, prompts, batch)
+        clock.batches.append(time.perf_counter())
+        return found
+
     engine.load_weights = lambda plan: make()
+    engine.HuggingFaceModel.respond = noted
     try:
         yield
     finally:
-        engine.load_weights = read
+        engine.load_weights, engine.HuggingFaceModel.respond = read, respond
 
 
 @dataclass
@@ -503,7 +512,7 @@ class Bench:
         plugins.manager.register(clock)
         start = time.perf_counter()
         try:
-            with in_place_of_weights(self.make):
+            with watched(self.make, clock):
                 done = evaluate(
                     self.shape.plugin,
                     f"folder:{self.pictures}",
@@ -588,7 +597,7 @@ def main() -> None:
             clock, first, _ = bench.run(decoding, decoding, given.batch_size, compile=given.compile)
             rate = clock.rate(given.batch_size)
             steady = clock.steady(given.batch_size)
-            slow = sorted(np.diff(clock.times[given.batch_size - 1 :: given.batch_size]))[-4:]
+            slow = sorted(np.diff(clock.batches))[-4:]
             print(
                 f"{decoding}: {rate:.1f}/s, median batch {steady:.1f}/s, slowest batches {np.round(slow, 1)} s",
                 flush=True,
