@@ -143,8 +143,8 @@ class Clock:
         return batch / float(np.median(np.diff(self.batches)))
 
     def rate(self, batch: int) -> float:
-        """Return answers a second between the end of the second batch and the last answer."""
-        return (len(self.times) - 2 * batch) / (self.times[-1] - self.times[2 * batch - 1])
+        """Return answers a second between the end of the second batch and the last answer on disk."""
+        return (len(self.times) - 2 * batch) / (self.times[-1] - self.batches[1])
 
 
 def draw_one(path: Path, index: int) -> None:
