@@ -19,7 +19,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PLACES = {
-    "Conduct": "training",
+    "Conduct": "launching",
     "Examination": "whole",
     "Recipe": "presets",
     "RowCache": "joining",

@@ -15,7 +15,7 @@ from fgvr_bench.errors import FgvrError, ModelUnavailable, UsageError
 from finedefics.cards import CARD, model_card
 from finedefics.checkpoints import WEIGHTS, choose, load_trained
 from finedefics.presets import PRECISIONS, Recipe
-from finedefics.stages import read_facts
+from finedefics.run_folders import read_facts
 
 FORMAT, VERSION = "finedefics/model", 1
 FACTS = "finedefics.json"

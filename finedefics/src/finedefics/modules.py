@@ -7,9 +7,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from finedefics.collation import Collator
+from finedefics.joining import RowCache
 from finedefics.objective import Temperatures, Weights
 from finedefics.presets import Recipe
 from finedefics.stage_one import stage_one_losses
+from finedefics.training import Stage
 
 
 class StageModule(nn.Module):
@@ -56,3 +59,35 @@ def temperatures_for(recipe: Recipe) -> Temperatures:
     """Return stage I's temperatures: trained, but frozen in the released reading, as its LoRA had them."""
     made = Temperatures(recipe.temperature, recipe.temperature)
     return made.requires_grad_(recipe.reading == "paper")
+
+
+def make_stage(stage: str, model: Any, processor: Any, recipe: Recipe, cache: RowCache | None = None) -> Stage:
+    """Return what a stage trains: the module that gives its losses, and the collator of its batches.
+
+    Args:
+        stage: ``align`` or ``tune``.
+        model: with whatever is to be trained asking for gradients.
+        processor: of the model.
+        recipe: gives reading, ablations, temperatures.
+        cache: prepared rows, where batches are put together from those.
+    """
+    contrasts = stage == "align"
+    temperatures = temperatures_for(recipe) if contrasts else None
+    module = StageModule(model, temperatures, recipe.reading, weights_for(recipe, contrasts))
+    collator = Collator(
+        processor,
+        recipe.reading,  # type: ignore[arg-type]
+        answer_only=recipe.trains_on_answer_only,
+        texts=contrasts,
+    )
+    return Stage(stage, module, cache.collator(collator, processor) if cache is not None else collator, temperatures)
+
+
+def spare_temperatures(accelerator: Any, made: Stage) -> None:
+    """Keep scalars out of FSDP, which shards no scalars.
+
+    Their gradients need no exchange: under ``paper`` every process has the loss of all rows, else they are frozen.
+    """
+    plugin = getattr(accelerator.state, "fsdp_plugin", None)
+    if plugin is not None and made.temperatures is not None:
+        plugin.ignored_modules = [made.temperatures]

@@ -3,45 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fgvr_bench.core.files import canonical_json, read_json, write_json
-from fgvr_bench.core.locks import lock
-from fgvr_bench.core.run_folder import RunFolder, describe_machine
-from fgvr_bench.core.versions import changes, library_versions
+from fgvr_bench.core.files import write_json
 from fgvr_bench.engines.huggingface.loading import quiet
-from fgvr_bench.errors import DataInvalid, FgvrError, UsageError
-from fgvr_bench.types import Json
-from finedefics.checkpoints import WEIGHTS, choose, found
+from fgvr_bench.errors import DataInvalid, UsageError
+from finedefics.checkpoints import WEIGHTS, choose
+from finedefics.launching import Conduct, Processes, make_accelerator, resolve_precision
 from finedefics.logbook import PLOT, StepRecord, TrainingWatcher, plot_losses
 from finedefics.presets import Recipe, preset
 from finedefics.row_checks import check_rows
 from finedefics.rows import TrainingRow, read_rows
-from finedefics.training import (
-    Conduct,
-    Processes,
-    Stage,
-    Training,
-    make_accelerator,
-    resolve_precision,
-    temperatures_of,
-)
+from finedefics.run_folders import ADAPTER, enter, facts_of, held
+from finedefics.training import Training, temperatures_of
 
 if TYPE_CHECKING:
     from finedefics.joining import RowCache
     from finedefics.loading import Start
 
-FORMAT, VERSION = "finedefics/training", 1
-FACTS = "training.json"
-ADAPTER = "adapter"
 TOLD = 5
 """Things noticed about rows that are shown; the others are counted."""
-LIBRARIES = ("finedefics", "accelerate", "peft", "bitsandbytes")
 
 Rows = Path | str | Sequence[TrainingRow]
 """A training file, or rows in memory."""
@@ -154,9 +138,9 @@ def train_stage(
     told = look_at(listed, stage, watcher) if check and processes.is_first else []
     accelerator = make_accelerator(recipe, device, conduct)
     precision = resolve_precision(recipe, accelerator.device.type)
-    facts = _facts(stage, recipe, precision, listed, model, accelerator)
-    with _own_generators(), _held(conduct.output, stage, accelerator):
-        _enter(conduct.output, facts, fresh, accelerator, watcher)
+    facts = facts_of(stage, recipe, precision, listed, model, accelerator)
+    with _own_generators(), held(conduct.output, stage, accelerator):
+        enter(conduct.output, facts, fresh, accelerator, watcher)
         start = _start(model, processor, recipe, precision, accelerator)
         return _train(stage, listed, recipe, start, accelerator, conduct, watcher, cache, tuple(told))
 
@@ -175,6 +159,7 @@ def _train(
     from accelerate.utils import set_seed
 
     from finedefics.loading import choose_trained
+    from finedefics.modules import make_stage, spare_temperatures
 
     set_seed(recipe.seed)
     model = choose_trained(start.model, recipe)
@@ -186,7 +171,7 @@ def _train(
 
         compile_layers(model)
     made = make_stage(stage, model, start.processor, recipe, cache)
-    _spare_temperatures(accelerator, made)
+    spare_temperatures(accelerator, made)
     training = Training(made, rows, recipe, accelerator, conduct)
     set_seed(recipe.seed, device_specific=True)  # processes drop different inputs
     if conduct.trackers and accelerator.is_main_process:
@@ -239,31 +224,6 @@ def export_adapter(trained: Trained, folder: Path) -> None:
         write_json(folder / "temperatures.json", dict(trained.temperatures))
 
 
-def make_stage(stage: str, model: Any, processor: Any, recipe: Recipe, cache: RowCache | None = None) -> Stage:
-    """Return what a stage trains: the module that gives its losses, and the collator of its batches.
-
-    Args:
-        stage: ``align`` or ``tune``.
-        model: with whatever is to be trained asking for gradients.
-        processor: of the model.
-        recipe: gives reading, ablations, temperatures.
-        cache: prepared rows, where batches are put together from those.
-    """
-    from finedefics.collation import Collator
-    from finedefics.modules import StageModule, temperatures_for, weights_for
-
-    contrasts = stage == "align"
-    temperatures = temperatures_for(recipe) if contrasts else None
-    module = StageModule(model, temperatures, recipe.reading, weights_for(recipe, contrasts))
-    collator = Collator(
-        processor,
-        recipe.reading,  # type: ignore[arg-type]
-        answer_only=recipe.trains_on_answer_only,
-        texts=contrasts,
-    )
-    return Stage(stage, module, cache.collator(collator, processor) if cache is not None else collator, temperatures)
-
-
 def listed_rows(rows: Rows, images_root: Path | None) -> list[TrainingRow]:
     """Return the rows of a file, or those in memory.
 
@@ -292,119 +252,6 @@ def look_at(rows: list[TrainingRow], stage: str, watcher: TrainingWatcher) -> li
     return told
 
 
-def _facts(
-    stage: str, recipe: Recipe, precision: str, rows: list[TrainingRow], model: Any, accelerator: Any
-) -> dict[str, Json]:
-    """Return what a run is made of; another execution may go on with it only where all of it is the same."""
-    from finedefics.loading import identify
-
-    named = isinstance(model, str | Path)
-    return {
-        "stage": stage,
-        "recipe": {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(recipe).items()},
-        "precision": precision,
-        "device": accelerator.device.type,
-        "processes": accelerator.num_processes,
-        "model": identify(str(model)) if named else {"checkpoint": "in memory"},
-        "model_name": str(model) if named else "in memory",
-        "rows": len(rows),
-        "rows_sha256": _rows_digest(rows),
-    }
-
-
-def _rows_digest(rows: Sequence[TrainingRow]) -> str:
-    """Return a digest of rows as they are written, images by their file names."""
-    whole = hashlib.sha256()
-    for row in rows:
-        texts = [row.question, row.answer, row.type, row.attribute, row.category]
-        several = [list(row.neg_attributes), list(row.neg_categories), [path.name for path in row.image_paths]]
-        whole.update(canonical_json([*texts, *several]).encode() + b"\n")
-    return whole.hexdigest()
-
-
-def _enter(
-    output: Path | None, facts: Mapping[str, Json], fresh: bool, accelerator: Any, watcher: TrainingWatcher
-) -> None:
-    """Make a run's folder, or see that what it holds is this very run.
-
-    Raises:
-        FgvrError: it holds another; names what differs.
-    """
-    if output is None:
-        return
-    if accelerator.is_main_process:
-        before = read_facts(output) if (output / FACTS).exists() else None
-        if fresh and before is not None:
-            _clear(output)
-        elif before is not None:
-            _refuse_another(output, before, facts)
-        elif output.exists() and any(path.name[0] != "." for path in output.iterdir()):
-            raise UsageError(f"{output} holds something else already.", hint="Give a new folder as --output.")
-        if fresh or before is None:
-            write_json(output / FACTS, {"format": FORMAT, "version": VERSION, **facts})
-        _note_execution(output, watcher)
-    accelerator.wait_for_everyone()
-
-
-def read_facts(output: Path) -> dict[str, Any]:
-    """Return what a run's folder says of it.
-
-    Raises:
-        FgvrError: there is no such run, or of a version that this one does not read.
-    """
-    if not (output / FACTS).is_file():
-        raise FgvrError(
-            f"{output} is no folder of a training run.", hint="Give the --output of finedefics align or tune."
-        )
-    return read_json(output / FACTS, FORMAT, (VERSION,))
-
-
-def _clear(output: Path) -> None:
-    for _, checkpoint in found(output):
-        shutil.rmtree(checkpoint)
-    shutil.rmtree(output / ADAPTER, ignore_errors=True)
-    for name in ("log.jsonl", PLOT, FACTS):
-        (output / name).unlink(missing_ok=True)
-
-
-def _refuse_another(output: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    def flat(facts: Mapping[str, Any]) -> dict[str, Any]:
-        kept = {name: facts.get(name) for name in now if name not in {"recipe", "model_name"}}
-        return {**kept, **dict(facts.get("recipe", {}))}
-
-    old, new = flat(before), flat(now)
-    differing = [name for name in new if old.get(name) != new[name]]
-    if differing:
-        said = "; ".join(f"{name} {_short(old.get(name))}, now {_short(new[name])}" for name in differing[:4])
-        raise UsageError(
-            f"{output} holds a run with other settings ({said}).",
-            hint="Give another --output, the same settings to go on, or --fresh to start over.",
-        )
-
-
-def _short(value: Any) -> str:
-    text = canonical_json(value) if isinstance(value, dict | list) else str(value)
-    return text if len(text) < 60 else text[:57] + "..."
-
-
-def _note_execution(output: Path, watcher: TrainingWatcher) -> None:
-    """Add this execution to ``machine.json``; say where library versions changed since the last."""
-    folder = RunFolder(output)
-    before = folder.read_executions()
-    now = library_versions(*(f"{name} {_version(name)}" for name in LIBRARIES))
-    if before and (changed := changes(before[-1].get("versions", {}), now)):
-        watcher.note(f"Other library versions than before: {', '.join(changed)}. Last digits may differ.")
-    folder.add_execution({**describe_machine(), "versions": now})
-
-
-def _version(name: str) -> str:
-    import importlib.metadata
-
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        return importlib.metadata.version(name)
-    return ""
-
-
 def _start(model: Any, processor: Any, recipe: Recipe, precision: str, accelerator: Any) -> Start:
     from finedefics.loading import Start, load
 
@@ -415,16 +262,6 @@ def _start(model: Any, processor: Any, recipe: Recipe, precision: str, accelerat
     if recipe.method == "qlora":
         raise UsageError("QLoRA loads its weights itself.", hint="Give the checkpoint's folder, or method='lora'.")
     return Start(model, processor, {}, "in memory")
-
-
-def _spare_temperatures(accelerator: Any, made: Stage) -> None:
-    """Keep scalars out of FSDP, which shards no scalars.
-
-    Their gradients need no exchange: under ``paper`` every process has the loss of all rows, else they are frozen.
-    """
-    plugin = getattr(accelerator.state, "fsdp_plugin", None)
-    if plugin is not None and made.temperatures is not None:
-        plugin.ignored_modules = [made.temperatures]
 
 
 def _flat_recipe(stage: str, recipe: Recipe) -> dict[str, Any]:
@@ -450,13 +287,3 @@ def _own_generators() -> Iterator[None]:
     finally:
         random.setstate(plain)
         np.random.set_state(arrays)
-
-
-@contextlib.contextmanager
-def _held(output: Path | None, stage: str, accelerator: Any) -> Iterator[None]:
-    """Let one execution at a time work in a folder."""
-    if output is None or not accelerator.is_main_process:
-        yield
-        return
-    with lock(output.parent / f".{output.name}.lock", f"training stage {stage} in {output}", timeout=0):
-        yield

@@ -6,20 +6,16 @@ devices as its configuration says (one GPU, data-parallel, FSDP, DeepSpeed).
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgvr_bench.core.interrupts import first_interrupt
-from fgvr_bench.core.names import did_you_mean
-from fgvr_bench.errors import FgvrError, Stopped, UsageError
+from fgvr_bench.errors import FgvrError, Stopped
 from finedefics.batches import PassSource, Plan, Prepared, make_plan, read_ahead
 from finedefics.checkpoints import Checkpoints, found
+from finedefics.launching import Conduct
 from finedefics.logbook import Logbook, StepRecord, TrainingWatcher
 from finedefics.presets import TERMS, Recipe
 
@@ -28,14 +24,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from finedefics.rows import TrainingRow
-
-
-PATIENCE = timedelta(days=1)
-"""How long processes wait for one another."""
-
-
-TRACKERS = ("aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb")
-"""What accelerate can log to, by its names, which are the libraries' too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +39,6 @@ class Stage:
     """Makes a batch of rows; travels to worker processes."""
     temperatures: nn.Module | None = None
     """Stage I's, inside `module`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Conduct:
-    """How a stage is carried out; nothing here changes what comes of it."""
-
-    output: Path | None = None
-    """Folder of the run; None leaves nothing on disk (and cannot be resumed)."""
-    save_every: int = 100
-    """Steps between checkpoints; the last step has one in any case."""
-    keep: int = 2
-    """Checkpoints that are kept."""
-    log_every: int = 10
-    """Steps between logged ones; the first and the last step are logged in any case."""
-    workers: int = 0
-    """Processes that read images ahead."""
-    trackers: tuple[str, ...] = ()
-    """Some of `TRACKERS`."""
 
 
 class Training:
@@ -246,76 +216,3 @@ def _optimiser(module: Any, recipe: Recipe, steps: int) -> tuple[Any, Any]:
     )
     schedule = get_scheduler(recipe.schedule, optimizer, recipe.warmup_steps, steps)
     return optimizer, schedule
-
-
-class Processes:
-    """The processes that accelerate or torchrun launched; one, where nobody did.
-
-    They may wait for the first one as long as an evaluation takes, hence the patience.
-    """
-
-    def __init__(self, device: str) -> None:
-        from fgvr_bench.engines import torchvision_ops
-
-        torchvision_ops.ensure()
-        from accelerate.state import PartialState
-
-        self._state = PartialState(cpu=device == "cpu", timeout=PATIENCE)
-        self.is_first: bool = self._state.is_main_process
-        self.count: int = self._state.num_processes
-
-    @contextlib.contextmanager
-    def first_alone(self) -> Iterator[None]:
-        """Let nobody on before every process, the first one with its own work, is through the block."""
-        yield
-        self._state.wait_for_everyone()
-
-
-def make_accelerator(recipe: Recipe, device: str, conduct: Conduct) -> Any:
-    """Return accelerate's object for one stage; a process may make one after the other, of different precision.
-
-    Args:
-        recipe: gives precision and accumulation.
-        device: ``auto`` or ``cpu``.
-        conduct: gives trackers and the folder that they write to.
-
-    Raises:
-        UsageError: the batch cannot be shared by the processes that were launched; no such tracker.
-        FgvrError: a tracker is not installed.
-    """
-    _check_trackers(conduct.trackers)
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState, GradientState, PartialState
-    from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin
-
-    alone = int(PartialState._shared_state.get("num_processes", 1)) == 1
-    AcceleratorState._reset_state(reset_partial_state=alone)
-    GradientState._reset_state()
-    count = Processes(device).count
-    precision = resolve_precision(recipe, PartialState().device.type)
-    parts = make_plan(1, recipe, count).accumulated
-    return Accelerator(
-        cpu=device == "cpu",
-        mixed_precision={"bfloat16": "bf16", "float16": "fp16"}.get(precision, "no"),
-        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=parts, sync_with_dataloader=False),
-        log_with=list(conduct.trackers) or None,
-        project_dir=str(conduct.output) if conduct.output is not None else None,
-        # Without a term of the loss some parameters get no gradient, which data-parallel training has to expect.
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=bool(recipe.without))],
-    )
-
-
-def resolve_precision(recipe: Recipe, device_type: str) -> str:
-    """Return the precision that a recipe computes in on a kind of device."""
-    if recipe.precision != "auto":
-        return recipe.precision
-    return "bfloat16" if device_type == "cuda" else "float32"
-
-
-def _check_trackers(trackers: Sequence[str]) -> None:
-    """Refuse trackers that are not there; accelerate leaves them out without a word."""
-    for name in trackers:
-        if name not in TRACKERS:
-            raise UsageError(f"there is no tracker {name!r}. {did_you_mean(name, TRACKERS)}")
-        if importlib.util.find_spec(name) is None:
-            raise FgvrError(f"tracker {name} is not installed.", hint=f"Install it with: pip install {name}")

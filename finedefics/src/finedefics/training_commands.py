@@ -272,7 +272,7 @@ def _read(pairs: dict[str, str]) -> dict[str, Any]:
 
 
 def _conduct(given: dict[str, Any], output: Path | None) -> Any:
-    from finedefics.training import Conduct
+    from finedefics.launching import Conduct
 
     taken = {name: given.pop(name) for name in CONDUCT}
     if taken["workers"] is None:

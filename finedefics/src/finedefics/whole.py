@@ -13,11 +13,11 @@ from fgvr_bench.core.host import host
 from fgvr_bench.core.settings import RunSettings
 from fgvr_bench.core.watching import Watcher
 from fgvr_bench.errors import UsageError
+from finedefics.launching import Conduct, Processes
 from finedefics.logbook import TrainingWatcher
 from finedefics.merging import merge
 from finedefics.presets import Recipe, preset
 from finedefics.stages import Rows, listed_rows, look_at, train_stage
-from finedefics.training import Conduct, Processes
 
 if TYPE_CHECKING:
     from fgvr_bench.interfaces import RunResult

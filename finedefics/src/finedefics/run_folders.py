@@ -1,0 +1,150 @@
+"""The folder of a run: what it says of the run, who may go on with it, and one execution at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fgvr_bench.core.files import canonical_json, read_json, write_json
+from fgvr_bench.core.locks import lock
+from fgvr_bench.core.run_folder import RunFolder, describe_machine
+from fgvr_bench.core.versions import changes, library_versions
+from fgvr_bench.errors import FgvrError, UsageError
+from fgvr_bench.types import Json
+from finedefics.checkpoints import found
+from finedefics.logbook import LOG, PLOT, TrainingWatcher
+from finedefics.presets import Recipe
+from finedefics.rows import TrainingRow
+
+FORMAT, VERSION = "finedefics/training", 1
+FACTS = "training.json"
+ADAPTER = "adapter"
+LIBRARIES = ("finedefics", "accelerate", "peft", "bitsandbytes")
+
+
+def facts_of(
+    stage: str, recipe: Recipe, precision: str, rows: list[TrainingRow], model: Any, accelerator: Any
+) -> dict[str, Json]:
+    """Return what a run is made of; another execution may go on with it only where all of it is the same."""
+    from finedefics.loading import identify
+
+    named = isinstance(model, str | Path)
+    return {
+        "stage": stage,
+        "recipe": {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(recipe).items()},
+        "precision": precision,
+        "device": accelerator.device.type,
+        "processes": accelerator.num_processes,
+        "model": identify(str(model)) if named else {"checkpoint": "in memory"},
+        "model_name": str(model) if named else "in memory",
+        "rows": len(rows),
+        "rows_sha256": _rows_digest(rows),
+    }
+
+
+def _rows_digest(rows: Sequence[TrainingRow]) -> str:
+    """Return a digest of rows as they are written, images by their file names."""
+    whole = hashlib.sha256()
+    for row in rows:
+        texts = [row.question, row.answer, row.type, row.attribute, row.category]
+        several = [list(row.neg_attributes), list(row.neg_categories), [path.name for path in row.image_paths]]
+        whole.update(canonical_json([*texts, *several]).encode() + b"\n")
+    return whole.hexdigest()
+
+
+def enter(
+    output: Path | None, facts: Mapping[str, Json], fresh: bool, accelerator: Any, watcher: TrainingWatcher
+) -> None:
+    """Make a run's folder, or see that what it holds is this very run.
+
+    Raises:
+        FgvrError: it holds another; names what differs.
+    """
+    if output is None:
+        return
+    if accelerator.is_main_process:
+        before = read_facts(output) if (output / FACTS).exists() else None
+        if fresh and before is not None:
+            _clear(output)
+        elif before is not None:
+            _refuse_another(output, before, facts)
+        elif output.exists() and any(path.name[0] != "." for path in output.iterdir()):
+            raise UsageError(f"{output} holds something else already.", hint="Give a new folder as --output.")
+        if fresh or before is None:
+            write_json(output / FACTS, {"format": FORMAT, "version": VERSION, **facts})
+        _note_execution(output, watcher)
+    accelerator.wait_for_everyone()
+
+
+def read_facts(output: Path) -> dict[str, Any]:
+    """Return what a run's folder says of it.
+
+    Raises:
+        FgvrError: there is no such run, or of a version that this one does not read.
+    """
+    if not (output / FACTS).is_file():
+        raise FgvrError(
+            f"{output} is no folder of a training run.", hint="Give the --output of finedefics align or tune."
+        )
+    return read_json(output / FACTS, FORMAT, (VERSION,))
+
+
+def _clear(output: Path) -> None:
+    for _, checkpoint in found(output):
+        shutil.rmtree(checkpoint)
+    shutil.rmtree(output / ADAPTER, ignore_errors=True)
+    for name in (LOG, PLOT, FACTS):
+        (output / name).unlink(missing_ok=True)
+
+
+def _refuse_another(output: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    def flat(facts: Mapping[str, Any]) -> dict[str, Any]:
+        kept = {name: facts.get(name) for name in now if name not in {"recipe", "model_name"}}
+        return {**kept, **dict(facts.get("recipe", {}))}
+
+    old, new = flat(before), flat(now)
+    differing = [name for name in new if old.get(name) != new[name]]
+    if differing:
+        said = "; ".join(f"{name} {_short(old.get(name))}, now {_short(new[name])}" for name in differing[:4])
+        raise UsageError(
+            f"{output} holds a run with other settings ({said}).",
+            hint="Give another --output, the same settings to go on, or --fresh to start over.",
+        )
+
+
+def _short(value: Any) -> str:
+    text = canonical_json(value) if isinstance(value, dict | list) else str(value)
+    return text if len(text) < 60 else text[:57] + "..."
+
+
+def _note_execution(output: Path, watcher: TrainingWatcher) -> None:
+    """Add this execution to ``machine.json``; say where library versions changed since the last."""
+    folder = RunFolder(output)
+    before = folder.read_executions()
+    now = library_versions(*(f"{name} {_version(name)}" for name in LIBRARIES))
+    if before and (changed := changes(before[-1].get("versions", {}), now)):
+        watcher.note(f"Other library versions than before: {', '.join(changed)}. Last digits may differ.")
+    folder.add_execution({**describe_machine(), "versions": now})
+
+
+def _version(name: str) -> str:
+    import importlib.metadata
+
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(name)
+    return ""
+
+
+@contextlib.contextmanager
+def held(output: Path | None, stage: str, accelerator: Any) -> Iterator[None]:
+    """Let one execution at a time work in a folder."""
+    if output is None or not accelerator.is_main_process:
+        yield
+        return
+    with lock(output.parent / f".{output.name}.lock", f"training stage {stage} in {output}", timeout=0):
+        yield
