@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 BATCH = 32
 """Rows of an optimiser step, in both stages."""
-RATE = {"align": 5e-4, "tune": 5e-4}
+RATE = {"align": 5e-4, "tune": 1e-3}
 """Highest learning rate of each stage; chosen on validation images of seed 0 (docs/miniature.md)."""
-STEPS = 96
+STEPS = 192
 """Optimiser steps of an arm, both stages together."""
 ALIGN_SHARE = 0.5
 """Of these, stage I's where an arm has one."""

@@ -142,6 +142,8 @@ def carry_out(job: Job, settings: argparse.Namespace, model: Any, processor: Any
 
 def measured(exam: Any, model: Any) -> dict[str, Any]:
     """Return what a model gets right: of siblings each question, of the rest how many of how many."""
+    from benchmarks.miniature.alignment import alignment
+
     siblings = exam.right(model, exam.siblings)
     blind = exam.right(model, exam.siblings, blind=True, every=EVERY)
     genera = exam.right(model, exam.genera, every=EVERY)
@@ -150,6 +152,7 @@ def measured(exam: Any, model: Any) -> dict[str, Any]:
         "siblings": "".join("01"[right] for right in siblings),
         "genera": [sum(genera), len(genera)],
         "blind": [sum(blind), len(blind)],
+        "aligned": alignment(model, exam, EVERY),
     }
 
 

@@ -42,7 +42,7 @@ class Exam:
             batch: questions at once.
         """
         self.examples = list(examples)
-        self._pictures, self._tokenizer, self._batch = Pictures(pixels, "cpu"), tokenizer, batch
+        self.pictures, self.tokenizer, self._batch = Pictures(pixels, "cpu"), tokenizer, batch
         self._letters = torch.tensor([tokenizer.convert_tokens_to_ids(f"▁{letter}") for letter in "ABCD"])
 
     @cached_property
@@ -82,8 +82,8 @@ class Exam:
         asked = range(0, len(paper.texts), every)
         for start in range(0, len(asked), self._batch):
             part = asked[start : start + self._batch]
-            inputs = self._tokenizer([paper.texts[place] for place in part], return_tensors="pt", padding=True)
-            pixels = self._pictures.take(torch.tensor(part))
+            inputs = self.tokenizer([paper.texts[place] for place in part], return_tensors="pt", padding=True)
+            pixels = self.pictures.take(torch.tensor(part))
             if blind:
                 pixels = torch.full_like(pixels, GREY / 127.5 - 1)
             logits = model(**inputs, pixel_values=pixels[:, None], logits_to_keep=1, use_cache=False).logits
