@@ -13,8 +13,10 @@ from toy import COLOURS, Picture, Registration, Script, ToyDataset, ToyModel, To
 
 import fgvr_bench
 from fgvr_bench import hookimpl
-from fgvr_bench.core.evaluate import Evaluation
+from fgvr_bench.core.evaluate import Evaluation, evaluate_all
+from fgvr_bench.core.host import Host
 from fgvr_bench.core.settings import RunSettings
+from fgvr_bench.core.watching import Watcher
 from fgvr_bench.errors import FgvrError, OutOfMemory, UnknownName, UsageError
 from fgvr_bench.interfaces import Model, ModelPlugin, ModelSettings, Preparer
 from fgvr_bench.types import Response
@@ -229,6 +231,33 @@ def test_a_model_finds_its_batch_size_by_the_largest_questions(tmp_path: Path) -
 
     result = play(tmp_path, ToyModel("oracle", Measuring())).results[0]
     assert json.loads((result.folder / "run.json").read_text())["batch_size"] == 5
+
+
+def test_a_model_is_loaded_once_for_all_datasets_and_again_after_a_failure(tmp_path: Path) -> None:
+    class Lasting(Script):
+        closed = 0
+
+        def go_on(self, decoding: Any) -> bool:
+            return True
+
+        def close(self) -> None:
+            self.closed += 1
+
+    plugin = ToyModel("oracle", Lasting())
+    host = Host()
+    host.load_entry_points()
+    datasets = [ToyPlugin("one"), ToyPlugin("two"), ToyPlugin("three")]
+    host.add(Registration([plugin], datasets), "toy")
+    settings = RunSettings(results_dir=tmp_path, workers=0)
+    done = evaluate_all(host, ["oracle"], ["one", "two", "three"], settings, Watcher())
+    assert [result.metrics["accuracy"] for result in done.results] == [1.0] * 3
+    assert (plugin.loads, plugin.model.closed) == (1, 1)  # type: ignore[attr-defined]
+
+    plugin.model.mode = "broken"
+    settings = RunSettings(results_dir=tmp_path / "again", workers=0)
+    done = evaluate_all(host, ["oracle"], ["one", "two"], settings, Watcher())
+    assert done.errors
+    assert (plugin.loads, plugin.model.closed) == (3, 3)  # type: ignore[attr-defined]
 
 
 def test_every_answer_is_told_once_and_only_when_it_is_on_disk(tmp_path: Path) -> None:

@@ -288,6 +288,14 @@ class Model(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} does not embed texts")
 
+    def go_on(self, decoding: Decoding) -> bool:
+        """Take another run's decoding and say that this model can answer it as well; by default it cannot.
+
+        Called between runs with the very settings that it was loaded with, but for their decoding.  A model that says
+        yes must answer as one that was just loaded would.
+        """
+        return False
+
     def facts(self) -> Mapping[str, Json]:
         """Return what only loading tells and a board shows (parameters, classes of model and processor)."""
         return {}
@@ -350,6 +358,8 @@ class AskContext:
     """The ranks above each label, coarse to fine, where the dataset knows them; only open questions look at it."""
     clip_checkpoint: str = ""
     """Folder of a contrastive checkpoint that the dataset brings, or empty; only ``open-ended-nearest`` looks at it."""
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+    """What describes each label, under ``--field-guide``; a task that can shows those of a question's labels."""
 
 
 class Task(ABC):

@@ -12,6 +12,7 @@ from fgvr_bench.core.assembly import ReadyDataset, ReadyModel, assemble, ready_d
 from fgvr_bench.core.host import Host, host
 from fgvr_bench.core.runner import execute
 from fgvr_bench.core.settings import RunSettings
+from fgvr_bench.core.shelf import Shelf
 from fgvr_bench.core.watching import Watcher
 from fgvr_bench.errors import FgvrError, Stopped, UsageError
 from fgvr_bench.interfaces import RunResult
@@ -138,10 +139,11 @@ def evaluate_all(
     found = look_up(plugins, models, datasets, settings)
     results: list[RunResult] = []
     errors = {str(error): error for error in found.errors}
+    shelf = Shelf()
     for model, dataset in found.pairs:
         try:
             assembly = assemble(plugins, model, dataset, settings, watcher.progress)
-            results.append(execute(plugins, assembly, watcher))
+            results.append(execute(plugins, assembly, watcher, shelf))
         except Stopped as error:
             errors[str(error)] = error
             break
@@ -151,6 +153,7 @@ def evaluate_all(
             wrong = FgvrError(f"{model.name} on {dataset.name} broke: {type(error).__name__}: {error}.")
             wrong.__cause__ = error
             errors.setdefault(str(wrong), wrong)
+    shelf.close()
     return Evaluation(tuple(results), tuple(errors.values()))
 
 

@@ -25,6 +25,7 @@ from fgvr_bench.core.recording import Recorder
 from fgvr_bench.core.results import run_result
 from fgvr_bench.core.run_folder import describe_machine, file_digest
 from fgvr_bench.core.scoring import Scorer, metrics_of
+from fgvr_bench.core.shelf import Shelf
 from fgvr_bench.core.versions import changes
 from fgvr_bench.core.watching import Watcher
 from fgvr_bench.core.workforce import OneProcess, SeveralProcesses, Workforce
@@ -32,8 +33,10 @@ from fgvr_bench.errors import FgvrError, OutOfMemory, Stopped
 from fgvr_bench.interfaces import RunInfo, RunResult
 
 
-def execute(host: Host, assembly: Assembly, watcher: Watcher) -> RunResult:
+def execute(host: Host, assembly: Assembly, watcher: Watcher, shelf: Shelf | None = None) -> RunResult:
     """Run to the end, or on from where an earlier execution stopped; a complete run is returned as it is.
+
+    With a `shelf` the model is taken from there, if it is the same, and left there for the next run.
 
     Raises:
         Stopped: at the user's request; everything answered is on disk.
@@ -52,14 +55,21 @@ def execute(host: Host, assembly: Assembly, watcher: Watcher) -> RunResult:
             if limit is not None and limit < count:
                 watcher.note(f"{what}: --limit {limit:,} has no effect, the figures are those of all {count:,} answers")
             return run_result(folder.path, stored)
-        return _Execution(host, assembly, watcher, stored).run()
+        return _Execution(host, assembly, watcher, stored, shelf).run()
 
 
 class _Execution:
     """One execution of one run, under the run's lock."""
 
-    def __init__(self, host: Host, assembly: Assembly, watcher: Watcher, stored: dict[str, Any] | None) -> None:
-        self.host, self.assembly, self.watcher = host, assembly, watcher
+    def __init__(
+        self,
+        host: Host,
+        assembly: Assembly,
+        watcher: Watcher,
+        stored: dict[str, Any] | None,
+        shelf: Shelf | None,
+    ) -> None:
+        self.host, self.assembly, self.watcher, self.shelf = host, assembly, watcher, shelf
         self.folder, self.book, self.settings = assembly.folder, assembly.book, assembly.settings
         self.content: dict[str, Any] = stored or {}
         self.answers = StoredAnswers(self.folder.parts, len(self.book), self.content.get("plan"), assembly.labels)
@@ -134,7 +144,7 @@ class _Execution:
         if processes > 1:
             return SeveralProcesses(assembly, processes, self.book)
         return OneProcess(
-            assembly.plugin, assembly.model_settings, self.book, assembly.model_name, self.settings.workers
+            assembly.plugin, assembly.model_settings, self.book, assembly.model_name, self.settings.workers, self.shelf
         )
 
     def _write_start(self, plan: BatchPlan, work: Workforce) -> None:

@@ -23,6 +23,7 @@ from fgvr_bench.core.loading import BatchSource, PreparedBatch, copies_of_a_larg
 from fgvr_bench.core.one_ahead import answers_one_ahead
 from fgvr_bench.core.questions import QuestionBook
 from fgvr_bench.core.settings import RunSettings
+from fgvr_bench.core.shelf import Shelf
 from fgvr_bench.errors import FgvrError, OutOfMemory
 from fgvr_bench.interfaces import Model, ModelPlugin, ModelSettings
 from fgvr_bench.types import Json, Response
@@ -74,9 +75,16 @@ class OneProcess:
     """The model lives in this process; only images are read elsewhere."""
 
     def __init__(
-        self, plugin: ModelPlugin, settings: ModelSettings, book: QuestionBook, name: str, workers: int | None
+        self,
+        plugin: ModelPlugin,
+        settings: ModelSettings,
+        book: QuestionBook,
+        name: str,
+        workers: int | None,
+        shelf: Shelf | None = None,
     ) -> None:
-        self.model: Model = plugin.load(settings)
+        self._shelf = shelf
+        self.model: Model = plugin.load(settings) if shelf is None else shelf.load(plugin, settings)
         self.alike = self.model.alike
         self.facts: Mapping[str, Json] = dict(self.model.facts())
         self.threads = None if self.model.at_once else _threads()
@@ -115,7 +123,10 @@ class OneProcess:
         return self
 
     def close(self) -> None:
-        self.model.close()
+        if self._shelf is None or sys.exc_info()[0] is not None:
+            self.model.close()  # after a failure nobody knows what state it is in
+        else:
+            self._shelf.put_back(self.model)
 
     def _prepared(self, batches: Sequence[list[int]]) -> Iterator[PreparedBatch]:
         if not self.model.needs_images:

@@ -14,7 +14,7 @@ from fgvr_bench.engines.open_clip import DEFAULT_CHECKPOINT, LoadedClip, clip_id
 from fgvr_bench.engines.settings import read_arg, refuse_unknown, yes_or_no
 from fgvr_bench.engines.torchvision_ops import Carried
 from fgvr_bench.errors import UsageError
-from fgvr_bench.interfaces import Model, ModelCard, ModelPlugin, ModelSettings, Preparer
+from fgvr_bench.interfaces import Decoding, Model, ModelCard, ModelPlugin, ModelSettings, Preparer
 from fgvr_bench.types import Json, Prompt, Response, ScoreKind
 
 if TYPE_CHECKING:
@@ -133,6 +133,10 @@ class ContrastiveModel(Model):
             OutOfMemory: a text does not fit.
         """
         return [self.clip.encode_texts([text])[0].tolist() for text in texts]
+
+    def go_on(self, decoding: Decoding) -> bool:
+        """Say that it can: what it knows of labels does not depend on who asked."""
+        return True
 
     def facts(self) -> Mapping[str, Json]:
         """Return classes, number of parameters and the digest of the weights."""

@@ -71,6 +71,13 @@ class HuggingFaceModel(Model):
             greedy(self.model, inputs, rows)
             return rows.responses()
 
+    def go_on(self, decoding: Decoding) -> bool:
+        """Take another run's decoding, where letters are ranked for both or for neither."""
+        if (decoding.name == "logprob") != (self._decoding.name == "logprob"):
+            return False
+        self._decoding = decoding
+        return True
+
     def facts(self) -> Mapping[str, Json]:
         """Return classes, number of parameters, attention and template."""
         processor = self.preparer.processor
