@@ -77,13 +77,66 @@ def test_published_answers_import_as_runs_with_exactly_their_figures(
     words = ["import", str(file), "--format", "foci", "--dataset", dataset, "--model", "published"]
     done = CliRunner().invoke(results, [*words, "--results-dir", str(tmp_path)])
     assert done.exit_code == 0, done.output
-    assert repr(accuracy) in done.stdout
+    assert f"accuracy {100 * accuracy:.1f} %," in done.stdout
     ((run,), _, _) = read_runs(tmp_path)
     found = rescore(host(), run.folder)
     assert found.metrics["accuracy"] == run.metrics["accuracy"] == accuracy
     assert found.changed == []
     careful = rescore(host(), run.folder, protocol="fgvr-1")
     assert careful.metrics["accuracy"] == pytest.approx(accuracy, abs=0.002), "these answers are plain letters"
+
+
+@pytest.mark.parametrize("model", ["", "  ", "a\nb"])
+def test_published_answers_need_a_name_to_go_by(tmp_path: Path, model: str) -> None:
+    file = tmp_path / "answers.jsonl"
+    file.write_text("")
+    with pytest.raises(UsageError, match="cannot go by the name"):
+        import_run(host(), file, FORMATS["foci"], "bird-200", model, tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_published_answers_that_are_no_better_than_chance_are_imported_with_a_caution(tmp_path: Path) -> None:
+    rows = [
+        {
+            "image": f"{number}.jpg",
+            "predicted_raw": "A",
+            "predicted": options[0],
+            "correct": options[number % 4],
+            "options": options,
+        }
+        for number in range(40)
+        for options in [["Cardinal", "Bobolink", "Mallard", "Ovenbird"]]
+    ]
+    file = tmp_path / "answers.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["import", str(file), "--dataset", "bird-200", "--model", "m", "--results-dir", str(tmp_path / "results")]
+    done = CliRunner().invoke(results, words)
+    assert done.exit_code == 0, done.output
+    assert "accuracy 25.0 %, 40 questions" in done.stdout
+    assert "Caution, m on bird-200: Accuracy (25.0 %)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("asked", "task"),
+    [
+        ("multiple-choice", "yes-no"),
+        ("multiple-choice", "open-ended"),
+        ("multiple-choice", "zero-shot"),
+        ("yes-no", "multiple-choice"),
+        ("open-ended", "multiple-choice"),
+        ("open-ended", "zero-shot"),
+    ],
+)
+def test_answers_are_not_read_as_answers_to_another_kind_of_question(tmp_path: Path, asked: str, task: str) -> None:
+    folder = play(tmp_path, ToyModel("says-a", Script("always-a")), task=asked).results[0].folder
+    with pytest.raises(UsageError, match=f"was asked as fgvr-1 {asked}; fgvr-1 {task} asks another kind of question"):
+        rescore(toy_host(), folder, task=task)
+    assert isinstance(CliRunner().invoke(score, [str(tmp_path), "--task", task]).exception, FgvrError)
+
+
+def test_another_protocol_reads_a_run_as_its_task_of_the_same_name(tmp_path: Path) -> None:
+    folder = play(tmp_path, ToyModel("says-a", Script("always-a")), task="yes-no").results[0].folder
+    assert rescore(toy_host(), folder, protocol="foci").task == "yes-no"
 
 
 def scored(folder: Path, *words: str) -> tuple[str, str, str]:

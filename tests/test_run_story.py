@@ -17,6 +17,7 @@ from fgvr_bench.core.evaluate import Evaluation, evaluate_all
 from fgvr_bench.core.host import Host
 from fgvr_bench.core.settings import RunSettings
 from fgvr_bench.core.watching import Watcher
+from fgvr_bench.core.watching import Watcher
 from fgvr_bench.errors import FgvrError, OutOfMemory, UnknownName, UsageError
 from fgvr_bench.interfaces import Model, ModelPlugin, ModelSettings, Preparer
 from fgvr_bench.types import Response
@@ -518,3 +519,15 @@ def test_a_model_stops_where_the_task_of_this_very_run_is_settled(tmp_path: Path
     trimmed.card = replace(trimmed.card, foci_trims=True)
     play(tmp_path, trimmed, protocol="foci")
     assert seen == [True, False], "after `Answer: ` was cut off, `Answer` has not begun to answer"
+
+
+def test_a_limit_on_a_finished_run_is_said_to_have_no_effect(tmp_path: Path) -> None:
+    play(tmp_path)
+    told: list[str] = []
+    watcher = Watcher()
+    watcher.note = told.append  # type: ignore[method-assign]
+    host = toy_host([ToyModel()], [ToyPlugin()])
+    wanted = RunSettings(limit=8, workers=0, results_dir=tmp_path)
+    (result,) = evaluate_all(host, ["oracle"], ["toy"], wanted, watcher).results
+    assert (result.complete, result.questions) == (True, 40)
+    assert "--limit 8 has no effect, the figures are those of all 40 answers" in told[-1]

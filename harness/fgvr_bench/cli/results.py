@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from fgvr_bench.cli.output import note
-from fgvr_bench.core.evaluate import main_metric
+from fgvr_bench.cli.output import inert, note, progress
+from fgvr_bench.core.evaluate import main_metric, percent
 from fgvr_bench.core.host import host
 from fgvr_bench.core.importing import AnswerFormat, import_run
+from fgvr_bench.core.verify_runs import Verified
+from fgvr_bench.errors import FgvrError
+from fgvr_bench.metrics.cautions import cautions
 from fgvr_bench.protocols.foci_import import TASK, import_answers, read_rows
 from fgvr_bench.types import Question, Response
 
@@ -22,12 +26,12 @@ def _read_foci(text: str, dataset: str, split: str) -> Iterator[tuple[Question, 
 FORMATS = {"foci": AnswerFormat("foci", "foci", TASK, _read_foci)}
 
 
-@click.group(short_help="Import answers that others published.")
+@click.group(short_help="Verify, merge and import results.")
 def results() -> None:
-    """Import answers that others published."""
+    """Verify, merge and import results."""
 
 
-@results.command("import")
+@results.command("import", short_help="Import answers that others published.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--format", "kind", type=click.Choice(list(FORMATS)), default="foci", show_default=True)
 @click.option("--dataset", "-d", required=True, help="The dataset that was asked about; its images are not needed.")
@@ -41,5 +45,82 @@ def import_(file: Path, kind: str, dataset: str, model: str, split: str, results
     fgvr-bench results import answers.json --dataset bird-200 --model finedefics-published
     """
     made = import_run(host(), file, FORMATS[kind], dataset, model, results_dir, split)
-    click.echo(f"{made.model} on {made.dataset}: accuracy {main_metric(made)!r}, {made.questions:,} questions")
+    click.echo(f"{made.model} on {made.dataset}: accuracy {percent(main_metric(made))}, {made.questions:,} questions")
+    for caution in cautions(made.metrics, made.questions):
+        note(f"Caution, {made.model} on {made.dataset}: {caution}")
     note(f"in {made.folder}; on the board: fgvr-bench leaderboard build {results_dir}")
+
+
+@results.command(short_help="Check that runs are what they claim to be.")
+@click.argument("places", nargs=-1, metavar="[RUN_OR_FOLDER]...", type=click.Path(path_type=Path))
+@click.option(
+    "--published",
+    is_flag=True,
+    help="Every run has to have been asked its dataset's own option set, which is downloaded or mined where it is "
+    "not here; what cannot be held against it is wrong.",
+)
+@click.option("--format", "kind", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--data-root",
+    "roots",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Folder to look for datasets in; several times.",
+)
+def verify(places: tuple[Path, ...], published: bool, kind: str, roots: tuple[Path, ...]) -> None:
+    """Check that all runs at or below each RUN_OR_FOLDER (results) are what they claim to be.
+
+    Checked are: the form of the files; the digests of run.json, inputs and responses; that every question is there
+    once, made as its task makes it; right answers and choices, against the dataset and the option set where they are
+    on this machine; and that the answers, judged again, give every figure exactly. A line a run says ok or what is
+    wrong, and what could not be checked. Exit status 1 where anything is wrong.
+
+    Digests find damage, not fraud: whoever makes answers up can make their digests too.
+
+    \b
+    fgvr-bench results verify
+    fgvr-bench results verify results/bird-200/mine/3f2a91c07b5e --published
+    """
+    from fgvr_bench.core.known import Knowledge
+    from fgvr_bench.core.verify_runs import Verifier
+
+    knowledge = Knowledge(host(), roots, obtain=published, progress=progress)
+    found = Verifier(host(), knowledge, published).verify(places or (Path("results"),), progress)
+    if kind == "json":
+        rows = [_row(each) for each in found]
+        click.echo(json.dumps({"format": "fgvr-bench/verification", "version": 1, "runs": rows}, indent=2))
+    else:
+        for each in found:
+            click.echo(inert(" ".join(_line(each).split())))
+    counts = {state: sum(each.state == state for each in found) for state in ("ok", "wrong", "unfinished")}
+    told = ", ".join(f"{count:,} {state}" for state, count in counts.items() if count or state == "ok")
+    note(f"{told}. Digests find damage, not fraud.")
+    if counts["wrong"]:
+        raise FgvrError(f"{counts['wrong']:,} of {len(found):,} runs are not what they claim to be.")
+
+
+def _line(each: Verified) -> str:
+    said = [*each.problems]
+    if each.run is not None and not said:
+        figure = each.run.metrics[each.run.main_metric]
+        said = [
+            f"{each.run.model} on {each.run.dataset}, {each.run.main_metric} {percent(figure)}, "
+            f"{each.run.questions:,} answers"
+        ]
+    if each.unchecked:
+        said.append(f"not checked: {'; '.join(each.unchecked)}")
+    return f"{each.state} {each.folder}: {' '.join(said) if each.problems else '; '.join(said)}"
+
+
+def _row(each: Verified) -> dict[str, object]:
+    run = each.run
+    return {
+        "folder": each.folder.as_posix(),
+        "state": each.state,
+        "problems": list(each.problems),
+        "unchecked": list(each.unchecked),
+        "run_id": run and run.run_id,
+        "model": run and run.model,
+        "dataset": run and run.dataset,
+        "metrics": run and dict(run.metrics),
+    }

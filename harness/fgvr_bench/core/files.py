@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ def atomic_writer(path: Path) -> Iterator[Any]:
         raise _cannot_write(path, error) from error
     try:
         with os.fdopen(descriptor, "wb") as file:
+            _hold(file.fileno())
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -70,6 +72,30 @@ def atomic_writer(path: Path) -> Iterator[Any]:
             raise _cannot_write(path, error) from error
         raise
     sync_folder(path.parent)
+
+
+ABANDONED_SECONDS = 60.0
+"""A half-written file that nobody holds is let be for so long: its writer may not have come to hold it yet."""
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the half-written files of killed writers in `folder`, as far as the system tells who still writes."""
+    with contextlib.suppress(OSError):
+        for path in folder.glob(".*.tmp"):
+            with contextlib.suppress(OSError), open(path, "rb") as file:
+                if time.time() - os.fstat(file.fileno()).st_mtime >= ABANDONED_SECONDS and _hold(file.fileno()):
+                    path.unlink()
+
+
+def _hold(descriptor: int) -> bool:
+    """Hold an open file until it is closed or this process dies; False where another does, or nobody can."""
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, OSError):
+        return False
+    return True
 
 
 def _umask() -> int:
@@ -106,9 +132,14 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
+def readable_json(value: Any) -> str:
+    """Return the one spelling of a JSON value that people can read: sorted keys, an indent of two, a line feed."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2, sort_keys=True) + "\n"
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file that people can read, atomically; the same value gives the same bytes."""
-    write_text(path, json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2, sort_keys=True) + "\n")
+    write_text(path, readable_json(value))
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> None:

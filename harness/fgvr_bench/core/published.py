@@ -74,10 +74,24 @@ def fetch_published(card: DatasetCard, split: str = "test", progress: Progress =
         DataInvalid: what came is not the published file.
     """
     source = _source(card, split)
-    path = cache_folder() / "published" / os.path.basename(source.url)
-    if not (path.is_file() and hash_file(path) == source.sha256):
+    path = _fetched_path(source)
+    if not _is_fetched(source):
         download(source.url, f"sha256:{source.sha256}", path, progress=progress)
     return path
+
+
+def has_published(card: DatasetCard, split: str) -> bool:
+    """Say whether the dataset's published JSON file is on this machine."""
+    return card.published is not None and card.published.split == split and _is_fetched(card.published)
+
+
+def _is_fetched(source: PublishedOptions) -> bool:
+    path = _fetched_path(source)
+    return path.is_file() and hash_file(path) == source.sha256
+
+
+def _fetched_path(source: PublishedOptions) -> Path:
+    return cache_folder() / "published" / os.path.basename(source.url)
 
 
 def examples_of(option_set: OptionSet, examples: Sequence[Example]) -> Sequence[Example]:
@@ -172,7 +186,8 @@ def _read(file: Path) -> bytes:
         raise OptionsInvalid(f"{file} cannot be read: {error.strerror or error}.") from error
 
 
-def _base(image: str) -> str:
+def base_name(image: str) -> str:
+    """Return what a published file's image and a dataset's example are matched by."""
     return unicodedata.normalize("NFC", os.path.splitext(os.path.basename(image))[0])
 
 
@@ -183,14 +198,14 @@ def _matched(file: Path, rows: list[PublishedRow], dataset: Dataset, split: str)
     twice: set[str] = set()
     for place, example_id in enumerate(example_ids(examples)):
         if not ORDINAL.fullmatch(example_id):
-            name = _base(example_id)
+            name = base_name(example_id)
             twice.update({name} & places.keys())
             places[name] = place
     labels = set(dataset.labels())
     asked: Counter[str] = Counter()
     matched: list[PublishedRow] = []
     for row in rows:
-        name = _base(row.image)
+        name = base_name(row.image)
         if name not in places or name in twice:
             what = "more than one" if name in twice else "no"
             raise OptionsInvalid(f"{file}: {dataset.card.name} {split} has {what} image called {row.image}.")

@@ -13,7 +13,7 @@ from fgvr_bench.core.asked import Asker
 from fgvr_bench.core.host import Host
 from fgvr_bench.core.judged import judged, task_of
 from fgvr_bench.core.locks import lock
-from fgvr_bench.core.run_folder import RunFolder
+from fgvr_bench.core.run_folder import SEAL, RunFolder, sealed
 from fgvr_bench.core.scoring import Scorer, metrics_of
 from fgvr_bench.core.settings import RunSettings
 from fgvr_bench.core.tasks import find_task
@@ -114,8 +114,9 @@ def _check_readable(folder: RunFolder, content: Mapping[str, Any], scored: Score
     Raises:
         UsageError: that task asks another kind of question, or the answer is not whole.
     """
-    if not Asker.of(task, content).like(scored.question):
-        asked = content["inputs"]
+    asked = content["inputs"]
+    answered_by = asked.get("decoding", {}).get("name")
+    if answered_by not in {None, *task.decodings} or not Asker.of(task, content).like(scored.question):
         raise UsageError(
             f"{folder.path} was asked as {asked['protocol']} {asked['task']}; {protocol} {task.name} asks another kind "
             "of question, so the answers cannot be read as answers to it.",
@@ -133,6 +134,7 @@ def write_scores(rescored: Rescored) -> None:
     """Put the new figures in the place of the stored ones.
 
     Raises:
+        DataInvalid: the ``run.json`` was changed in more than its figures, which a new digest would hide.
         UsageError: they are another protocol's; a run keeps the figures of the protocol that it was asked with.
     """
     if not rescored.same_protocol:
@@ -142,12 +144,13 @@ def write_scores(rescored: Rescored) -> None:
         )
     folder = rescored.folder
     with lock(folder.lock_file, f"scoring {rescored.model} on {rescored.dataset}"):
-        content = folder.read_run() or {}
-        folder.write_run(
-            {
-                **content,
-                "metrics": dict(rescored.metrics),
-                "positions": dict(rescored.positions),
-                "scored_by": __version__,
-            }
-        )
+        before = folder.read_run() or {}
+        figures = {"metrics": dict(rescored.metrics), "positions": dict(rescored.positions), "scored_by": __version__}
+        after = sealed({**before, **figures})
+        if before.get(SEAL) not in {None, sealed(before)[SEAL], after[SEAL]}:
+            raise DataInvalid(
+                f"{folder.run_file} was changed since it was written, and not in its figures alone: they are not "
+                "replaced.",
+                hint="Restore it, or run again.",
+            )
+        folder.write_run(after)
