@@ -17,7 +17,6 @@ from fgvr_bench.core.evaluate import Evaluation, evaluate_all
 from fgvr_bench.core.host import Host
 from fgvr_bench.core.settings import RunSettings
 from fgvr_bench.core.watching import Watcher
-from fgvr_bench.core.watching import Watcher
 from fgvr_bench.errors import FgvrError, OutOfMemory, UnknownName, UsageError
 from fgvr_bench.interfaces import Model, ModelPlugin, ModelSettings, Preparer
 from fgvr_bench.types import Response
