@@ -99,6 +99,33 @@ def verify(places: tuple[Path, ...], published: bool, kind: str, roots: tuple[Pa
         raise FgvrError(f"{counts['wrong']:,} of {len(found):,} runs are not what they claim to be.")
 
 
+@results.command(short_help="Bring runs of several folders into one.")
+@click.argument("places", nargs=-1, required=True, metavar="RUN_OR_FOLDER...", type=click.Path(path_type=Path))
+@click.option("--into", required=True, type=click.Path(path_type=Path, file_okay=False), help="The results folder.")
+def merge(places: tuple[Path, ...], into: Path) -> None:
+    """Bring all runs at or below each RUN_OR_FOLDER into one results folder; the folders read are left as they are.
+
+    A run that is there twice, answer for answer, is taken once; of a run that is complete in one place and unfinished
+    in another, the complete one; the answers of unfinished ones are joined, and the run goes on from there. Runs of
+    one id that answered a question differently are refused by name (exit status 1), and the others are merged.
+
+    \b
+    fgvr-bench results merge machine-a/results machine-b/results --into results
+    """
+    from fgvr_bench.core.merging import merge as merge_runs
+
+    found = merge_runs(places, into, progress)
+    for folder, done in found.done:
+        click.echo(inert(f"{done} {folder}"))
+    for line in [*found.notes, *found.refused]:
+        note(line)
+    if found.refused:
+        count = len(found.refused)
+        raise FgvrError(f"{count} run{'s were' if count > 1 else ' was'} not merged (named above).")
+    if not found.done:
+        raise FgvrError(f"there is no run below {', '.join(map(str, places))}.")
+
+
 def _line(each: Verified) -> str:
     said = [*each.problems]
     if each.run is not None and not said:

@@ -158,7 +158,8 @@ class StoredAnswers:
         self._plan, self._labels = plan, labels
         self.done: NDArray[np.bool_] = np.zeros(questions, np.bool_)
         self.headers: list[dict[str, Any]] = []
-        self._paths: list[Path] = []
+        self.paths: list[Path] = []
+        """The parts that were taken in."""
         self._part: NDArray[np.int32] = np.full(questions, -1, np.int32)
         self._offset: NDArray[np.int64] = np.zeros(questions, np.int64)
         self._length: NDArray[np.int32] = np.zeros(questions, np.int32)
@@ -205,8 +206,8 @@ class StoredAnswers:
 
     def add_part(self, path: Path) -> int:
         """Take a part in; return its number here."""
-        self._paths.append(path)
-        return len(self._paths) - 1
+        self.paths.append(path)
+        return len(self.paths) - 1
 
     def add(self, part: int, numbers: Sequence[int], offset: int, lengths: Sequence[int]) -> None:
         """Note answers that were appended to a part one after the other, the first at `offset`."""
@@ -221,7 +222,7 @@ class StoredAnswers:
     def lines(self, numbers: Iterable[int]) -> Iterator[bytes]:
         """Yield the stored lines (with line feed, without number) of the given questions, in that order."""
         with contextlib.ExitStack() as stack:
-            files = [stack.enter_context(open(path, "rb", buffering=0)) for path in self._paths]
+            files = [stack.enter_context(open(path, "rb", buffering=0)) for path in self.paths]
             for number in numbers:
                 descriptor = files[self._part[number]].fileno()
                 line = os.pread(descriptor, int(self._length[number]), int(self._offset[number]))

@@ -184,8 +184,8 @@ def _wrong_files(path: RunFolder) -> list[str]:
     """Return what is wrong with the files as such."""
     problems = []
     for file in sorted(path.path.iterdir()):
-        if file.name == path.parts.name and file.is_dir() and not path.responses_file.exists():
-            continue
+        if not path.responses_file.exists() and (file.name == path.parts.name or file.suffix == ".tmp"):
+            continue  # answers on their way
         if file.name not in FILES or file.is_symlink() or not file.is_file():
             problems.append(f"{file.name} is no file of a run.")
     if path.machine_file.exists():

@@ -1,0 +1,228 @@
+"""``results merge``: runs that were made in parts, or on several machines, brought into one results folder.
+
+Runs are the same where their ids are: an id digests all that was declared.  Nothing is chosen between answers that
+differ; such a run is refused by name, and the others are merged.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from fgvr_bench.core.checking import check_identity
+from fgvr_bench.core.files import atomic_writer
+from fgvr_bench.core.judged import check_responses
+from fgvr_bench.core.locks import lock
+from fgvr_bench.core.parts import StoredAnswers, remove_leftovers
+from fgvr_bench.core.progress import Progress, quiet
+from fgvr_bench.core.results import run_files
+from fgvr_bench.core.run_folder import RunFolder
+from fgvr_bench.errors import FgvrError
+
+SAME_WAY = ("plan", "batch_size", "alike", "threads")
+"""What two unfinished runs of one id have to share so that their answers may stand in one file."""
+
+
+@dataclass(slots=True)
+class Merged:
+    """What became of the runs."""
+
+    done: list[tuple[Path, str]] = field(default_factory=list)
+    """Folder of each run in its new place, and ``copied``, ``completed``, ``joined`` or ``there already``."""
+    notes: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    """A sentence for each run that was left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    folder: RunFolder
+    content: Mapping[str, Any]
+
+    @property
+    def complete(self) -> bool:
+        return bool(self.content["complete"])
+
+    def answers(self) -> StoredAnswers:
+        content = self.content
+        return StoredAnswers(self.folder.parts, content["questions"], content.get("plan"), tuple(content["labels"]))
+
+
+def merge(places: Sequence[Path], into: Path, progress: Progress = quiet) -> Merged:
+    """Bring all runs at or below `places` into the results folder `into`; what is read is left as it is.
+
+    Args:
+        places: results folders, or folders of runs.
+        into: where they go; it may hold runs, and may be one of `places`.
+        progress: told of each run.
+
+    Raises:
+        FgvrError: there is no such place, or `into` cannot be written to.
+    """
+    merged = Merged()
+    runs: dict[tuple[str, str, str], list[_Source]] = {}
+    for path in dict.fromkeys(file.parent for place in places for file in run_files(place)):
+        try:
+            source = _read(path)
+        except FgvrError as error:
+            merged.refused.append(str(error))
+            continue
+        key = (source.content["dataset"], source.content["model"], source.content["run_id"])
+        runs.setdefault(key, []).append(source)
+    with progress("merging runs", len(runs)) as advance:
+        for (dataset, model, run), sources in sorted(runs.items()):
+            target = RunFolder.of(into, dataset, model, run)
+            with lock(target.lock_file, f"merging {model} on {dataset}"):
+                try:
+                    merged.done.append((target.path, _merge_one(sources, target, merged.notes)))
+                except _Refused as error:
+                    merged.refused.append(error.message)
+            advance(1)
+    return merged
+
+
+class _Refused(FgvrError):
+    """This run is left out; the others are merged."""
+
+
+def _read(path: Path) -> _Source:
+    """Read a run and make sure that it is whole.
+
+    Raises:
+        FgvrError: it is not; says what is wrong.
+    """
+    folder = RunFolder(path)
+    try:
+        content = folder.read_run() or {}
+        check_identity(folder, content)
+        if content["complete"]:
+            check_responses(folder, content)
+        return _Source(folder, content)
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise FgvrError(f"{folder.run_file} is damaged ({type(error).__name__}: {error}).") from error
+
+
+def _merge_one(sources: list[_Source], target: RunFolder, notes: list[str]) -> str:
+    """Bring the runs of one id to `target`, whose lock is held; say what was done."""
+    others = [source for source in sources if source.folder.path.resolve() != target.path.resolve()]
+    there: list[_Source] = []
+    if target.run_file.exists():
+        try:
+            there = [_read(target.path)]
+        except FgvrError as error:
+            raise _Refused(f"{error} {others[0].folder.path if others else target.path} was not merged.") from error
+    everything = there + others
+    for one, other in combinations(everything, 2):
+        _check_agree(one, other)
+    whole = [source for source in everything if source.complete]
+    done = _take_whole(whole[0], target, bool(there)) if whole else _join(everything, target, bool(there))
+    _note_figures(whole, notes)
+    for source in others:
+        _add_executions(source.folder, target)
+    return done
+
+
+def _check_agree(one: _Source, other: _Source) -> None:
+    """Make sure that what both answered, they answered alike.
+
+    Raises:
+        _Refused: they did not; names the first question.
+    """
+    if one.complete and other.complete and one.content["responses_sha256"] == other.content["responses_sha256"]:
+        return
+    if not (one.complete or other.complete):
+        differing = [name for name in SAME_WAY if one.content.get(name) != other.content.get(name)]
+        if differing:
+            said = ", ".join(f"{name} {one.content.get(name)} and {other.content.get(name)}" for name in differing)
+            raise _Refused(
+                f"{one.folder.path} and {other.folder.path} are unfinished and were asked in different batches "
+                f"({said}); neither was merged.",
+                hint="Finish one of them: type its run command again.",
+            )
+    unlike = next((mine for mine, theirs in _common(one, other) if mine != theirs), None)
+    if unlike is not None or (one.complete and other.complete):
+        first = f", first to {json.loads(unlike)['question_id']}" if unlike else ""
+        raise _Refused(
+            f"{one.folder.path} and {other.folder.path} claim the id {one.content['run_id']} with different answers"
+            f"{first}; neither was merged.",
+            hint="Keep them in two folders: where their machine.json name different versions, a board shows both.",
+        )
+
+
+def _common(one: _Source, other: _Source) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the lines of the questions that both answered, in canonical order."""
+    if one.complete and other.complete:
+        with open(one.folder.responses_file, "rb") as mine, open(other.folder.responses_file, "rb") as theirs:
+            yield from zip(mine, theirs, strict=False)
+    elif one.complete or other.complete:
+        whole, part = (one, other) if one.complete else (other, one)
+        answers = part.answers()
+        with open(whole.folder.responses_file, "rb") as file:
+            lines = (line for line, done in zip(file, answers.done.tolist(), strict=False) if done)
+            yield from zip(lines, answers.lines(answers.done.nonzero()[0].tolist()), strict=False)
+    else:
+        mine_too, theirs_too = one.answers(), other.answers()
+        both = (mine_too.done & theirs_too.done).nonzero()[0].tolist()
+        yield from zip(mine_too.lines(both), theirs_too.lines(both), strict=True)
+
+
+def _take_whole(source: _Source, target: RunFolder, there: bool) -> str:
+    if source.folder.path.resolve() == target.path.resolve():
+        return "there already"
+    for file, copy in (
+        (source.folder.responses_file, target.responses_file),
+        (source.folder.run_file, target.run_file),  # last: a run file that says complete has its responses
+    ):
+        with open(file, "rb") as old, atomic_writer(copy) as new:
+            shutil.copyfileobj(old, new, 1 << 20)
+    remove_leftovers(target.path, target.parts)
+    return "completed" if there else "copied"
+
+
+def _join(sources: list[_Source], target: RunFolder, there: bool) -> str:
+    """Bring the parts of unfinished runs together; a part that adds no answer is left out."""
+    if not there:
+        target.write_run(sources[0].content)
+    answered = _Source(target, sources[0].content).answers().done
+    added = 0
+    for source in sources:
+        if source.folder.path.resolve() == target.path.resolve():
+            continue
+        answers = source.answers()
+        if not (answers.done & ~answered).any():
+            continue
+        for path in answers.paths:
+            _copy_part(path, target.parts)
+        answered |= answers.done
+        added += 1
+    if there:
+        return "joined" if added else "there already"
+    return "joined" if added > 1 else "copied"
+
+
+def _copy_part(path: Path, parts: Path) -> None:
+    numbers = [int(each.stem) for each in parts.glob("*.jsonl") if each.stem.isdigit()]
+    with open(path, "rb") as old, atomic_writer(parts / f"{max(numbers, default=-1) + 1}.jsonl") as new:
+        shutil.copyfileobj(old, new, 1 << 20)
+
+
+def _note_figures(whole: list[_Source], notes: list[str]) -> None:
+    """Say where copies of one run state other figures; those of the first are kept."""
+    notes += [
+        f"{source.folder.path} states other figures than {whole[0].folder.path} for the same answers (scored by "
+        f"{source.content.get('scored_by')} and {whole[0].content.get('scored_by')}); the latter's were kept."
+        for source in whole[1:]
+        if source.content["metrics"] != whole[0].content["metrics"]
+    ]
+
+
+def _add_executions(source: RunFolder, target: RunFolder) -> None:
+    known = target.read_executions()
+    for entry in source.read_executions():
+        if entry not in known:
+            target.add_execution(entry)
