@@ -75,6 +75,13 @@ def _model_args(ctx: click.Context, param: click.Parameter, given: tuple[str, ..
     help="Ask each example in so many orders of its choices.",
 )
 @click.option("--blank-images", is_flag=True, help="Show grey pictures: what the text alone gives.")
+@click.option(
+    "--field-guide",
+    is_flag=False,
+    flag_value="dataset",
+    metavar="[FILE]",
+    help="Describe the choices before each question: in the dataset's own words, or those of a file (CSV or JSONL).",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides the order of questions and choices.")
 @click.option("--decoding", help="generate, logprob or similarity.  [default: the model's first]")
 @click.option("--full-text", is_flag=True, help="Generate to the end even where the verdict is settled.")

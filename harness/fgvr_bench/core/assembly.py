@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fgvr_bench.core.digest import dataset_digest
+from fgvr_bench.core.field_guide import check_shown, guide_inputs, read_guide
 from fgvr_bench.core.files import digest as digest_of
 from fgvr_bench.core.host import Host
 from fgvr_bench.core.options import resolve
@@ -154,6 +155,8 @@ def assemble(
     subset = None if settings.subset is None else read_subset(settings.subset, data.dataset, settings.split)
     orders = _orders(settings, option_set)
     book = _question_book(data.dataset, task, option_set, model.plugin.card, settings, subset, orders)
+    if settings.field_guide is not None:
+        check_shown(book, settings.protocol, decoding)
     inputs: dict[str, Json] = {
         "dataset": {
             "name": data.name,
@@ -177,6 +180,7 @@ def assemble(
             "full_text": settings.full_text,
         },
         "batch_plan": {"rule": RULE, "batch_size": settings.batch_size or "auto"},
+        **guide_inputs(book.context.descriptions),
     }
     return Assembly(
         model_name=model.name,
@@ -260,4 +264,5 @@ def _context(dataset: Dataset, card: ModelCard, settings: RunSettings) -> AskCon
         foci_trims=card.foci_trims,
         taxonomy=taxonomy_of(dataset),
         clip_checkpoint=str(getattr(dataset, "clip_checkpoint", None) or ""),
+        descriptions={} if settings.field_guide is None else read_guide(settings.field_guide, dataset),
     )

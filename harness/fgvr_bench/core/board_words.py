@@ -129,6 +129,7 @@ def _particulars(column: Column) -> tuple[str, ...]:
         f"{column.miner} {column.options[:8]}",
         f"{column.permutations} order{'s' * (column.permutations > 1)}",
         f"seed {column.seed}",
+        f"field guide {column.guide[:8] or 'none'}",
         f"questions {column.question_set[:8]}",
     )
 
@@ -149,6 +150,7 @@ def _asked(column: Column, table: Table) -> str:
         + (f" ({column.options[:12]})" if column.options != "none" else "")
         + f", images {column.images[:12]}, seed {column.seed}"
         + (f", {column.permutations} orders a question" if column.permutations > 1 else "")
+        + (f", field guide {column.guide[:12]}" if column.guide else "")
         + "."
     )
 

@@ -43,7 +43,8 @@ ASKED_AS = {
     "seed": "seed",
 }
 """What two runs have to share, in words.  Whether the pictures were shown is not among it: a run may be held against
-its control with blank ones, which was asked the very same questions."""
+its control with blank ones, which was asked the very same questions.  Nor is the field guide: with it minus without
+it is what the descriptions are worth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +274,8 @@ def _apart(a: StoredRun, b: StoredRun) -> list[Apart]:
 def _described(run: StoredRun) -> Mapping[str, str]:
     inputs = {name: value.strip('"') for name, value in {**run.identity, **run.origin}.items()}
     batches = {"batch size used": str(run.batch_size), "scored by fgvr-bench": run.scored_by}
-    return {"images": run.column.shown, **inputs, **batches, **versions_of(run.folder)}
+    told = {"images": run.column.shown, "field guide": run.column.guide[:12] or "none"}
+    return {**told, **inputs, **batches, **versions_of(run.folder)}
 
 
 def versions_of(folder: Path) -> dict[str, str]:

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from fgvr_bench.core.compare import ClassChange, Comparison, Flip, Said, Side
+from fgvr_bench.core.results import Column
 from fgvr_bench.core.statistics import ALPHA, Interval
 
 FORMAT = "fgvr-bench/comparison"
@@ -109,7 +110,7 @@ def _sides(found: Comparison) -> list[tuple[str, ...]]:
         (
             name,
             side.run.model,
-            side.run.dataset + ("" if side.run.column.shown == "shown" else f" ({side.run.column.shown} pictures)"),
+            _asked_about(side.run.column),
             side.run.run_id,
             f"{100 * side.accuracy:.2f}",
             f"{100 * side.interval.low:.2f} to {100 * side.interval.high:.2f}",
@@ -119,13 +120,35 @@ def _sides(found: Comparison) -> list[tuple[str, ...]]:
     ]
 
 
+def _asked_about(column: Column) -> str:
+    """Return the dataset, and what the run was shown more or less than others.
+
+    Two runs may differ in both; what they were asked is the same.
+    """
+    less = [] if column.shown == "shown" else [f"{column.shown} pictures"]
+    more = ["field guide"] if column.guide else []
+    return column.dataset + (f" ({', '.join([*less, *more])})" if less or more else "")
+
+
 def _facts(found: Comparison) -> list[str]:
     same = found.questions - found.only_a - found.only_b
     detectable = "unknown (a single class)" if found.detectable is None else f"{100 * found.detectable:.2f} points"
     return [
+        *_difference_means(found),
         f"Only A is right in {found.only_a:,} questions, only B in {found.only_b:,}; {same:,} have the same verdict.",
         f"Smallest difference that would have been found four times in five: {detectable}.",
         "Interval and sign-flip test are clustered by class; McNemar's exact test takes questions for independent.",
+    ]
+
+
+def _difference_means(found: Comparison) -> list[str]:
+    """Say what a difference is of, where one side was told what its choices look like."""
+    with_guide = [bool(side.run.column.guide) for side in (found.a, found.b)]
+    if with_guide[0] == with_guide[1]:
+        return []
+    name, sign = ("A", "is") if with_guide[0] else ("B", "is minus")
+    return [
+        f"Only {name} was shown the field guide: A − B {sign} what the descriptions of the choices are worth to it."
     ]
 
 

@@ -30,7 +30,8 @@ def find_run(named: str, results: Path) -> StoredRun:
     if len(found) == 1:
         return found[0]
     several = [
-        f"{run.run_id} ({label} on {column.dataset}, {column.task}, seed {column.seed}, pictures {column.shown})"
+        f"{run.run_id} ({label} on {column.dataset}, {column.task}, seed {column.seed}, pictures {column.shown}"
+        f"{', field guide' * bool(column.guide)})"
         for label, cells in build_rows(found)
         for column, run in cells.items()
     ]
@@ -54,6 +55,7 @@ def _by_name(named: str, results: Path) -> list[StoredRun]:
     runs, problems, _ = read_runs(results)
     whole = [run for run in runs if named in {run.run_id, f"{run.model}@{run.dataset}"}]
     whole = [run for run in whole if run.column.shown == "shown"] or whole  # a control goes by its id
+    whole = [run for run in whole if not run.column.guide] or whole  # and so does a run that was told more
     begun = [run for run in runs if len(named) >= SHORTEST and run.run_id.startswith(named)]
     if whole or begun:
         return whole or begun

@@ -112,7 +112,7 @@ def build_tables(
     """
     ways: dict[tuple[str, str, str], list[IndexedRun]] = {}
     for each in sorted(runs, key=lambda each: (each.run.run_id, str(each.run.folder))):
-        way = (each.run.column.protocol, each.run.column.task, each.run.main_metric)
+        way = (each.run.column.protocol, _task(each.run.column), each.run.main_metric)
         ways.setdefault(way, []).append(each)
     tables = []
     claims = list(reported)
@@ -258,6 +258,11 @@ class _Maker:
 def main_figure(run: StoredRun) -> float | None:
     """Return the run's main figure."""
     return run.metrics[run.main_metric]
+
+
+def _task(column: Column) -> str:
+    """Return the task that a table is headed with: with a field guide it is another one."""
+    return f"{column.task} with field guide" if column.guide else column.task
 
 
 def _pictured(column: Column) -> Column:

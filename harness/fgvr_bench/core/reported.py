@@ -94,7 +94,7 @@ def fits(claim: Reported, column: Column) -> bool:
     sets = SAME_SETS.get(claim.options, (claim.options,))
     asked = (column.protocol, column.task, column.dataset, column.split, column.subset, column.permutations)
     claimed = (claim.protocol, claim.task, claim.dataset, claim.split, "", 1)
-    return asked == claimed and column.shown == "shown" and column.miner.split(",")[0] in sets
+    return asked == claimed and column.shown == "shown" and not column.guide and column.miner.split(",")[0] in sets
 
 
 def columns_of(claims: Sequence[Reported]) -> set[Column]:

@@ -15,7 +15,7 @@ from fgvr_bench.core.run_folder import RunFolder
 from fgvr_bench.errors import FgvrError
 from fgvr_bench.interfaces import RunResult
 
-ASKED = ("dataset", "subset", "options", "protocol", "task", "images", "permutations", "seed")
+ASKED = ("dataset", "subset", "options", "protocol", "task", "images", "permutations", "seed", "field_guide")
 """Inputs that say what was asked: they make the column."""
 
 OF_ONE_DATASET = ("task_facts", "imported")
@@ -43,6 +43,8 @@ class Column:
     task: str
     permutations: int
     seed: int
+    guide: str = ""
+    """Digest of the descriptions before each question (``--field-guide``); empty without."""
     question_set: str = ""
     """Digest of the questions themselves, where somebody has looked (`core/index.py`)."""
 
@@ -238,6 +240,7 @@ def _column(dataset: str, inputs: Mapping[str, Any]) -> Column:
         task=str(inputs["task"]),
         permutations=int(inputs.get("permutations", 1)),
         seed=int(inputs.get("seed", 0)),
+        guide=str((inputs.get("field_guide") or {}).get("digest", "")),
     )
 
 

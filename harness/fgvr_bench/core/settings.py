@@ -29,6 +29,8 @@ class RunSettings:
     """In how many orders of its choices each example is asked: a number, ``cyclic`` or ``all``."""
     blank_images: bool = False
     """Show a grey picture in place of each image: a control that tells what the text alone gives."""
+    field_guide: str | None = None
+    """Put the choices' descriptions before each question: ``dataset`` takes the dataset's own, else a file."""
     limit: int | None = None
     """Ask only so many questions of the run's order; no part of its identity."""
     decoding: str | None = None

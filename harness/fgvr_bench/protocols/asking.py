@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from fgvr_bench.errors import UsageError
+from fgvr_bench.interfaces import AskContext
 from fgvr_bench.types import Example, Options, Reading
 
 YES_NO = ("yes", "no")
@@ -33,6 +34,16 @@ def required(task: str, example: Example, options: Options | None) -> Options:
             hint="Build them with: fgvr-bench options build",
         )
     return options
+
+
+def field_guide(labels: Sequence[str], context: AskContext) -> str:
+    """Return what stands before a question under ``--field-guide``: the descriptions of its labels, in shown order.
+
+    Empty without descriptions.  A change of these words wants another `core.field_guide.WORDING`.
+    """
+    if not context.descriptions:
+        return ""
+    return "Field guide:\n" + "".join(f"{label}: {context.descriptions[label]}\n" for label in labels) + "\n"
 
 
 def once(task: str, permutation: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fgvr_bench.interfaces import AskContext, ProtocolCard
-from fgvr_bench.protocols.asking import BASIC, CHOSEN, FAILED
+from fgvr_bench.protocols.asking import BASIC, CHOSEN, FAILED, field_guide
 from fgvr_bench.protocols.fgvr1 import MultipleChoice
 from fgvr_bench.types import Prompt, Question, Reading, Response
 
@@ -24,6 +24,7 @@ class ThoughtfulChoice(MultipleChoice):
         """Return the published question, with an instruction to think first."""
         lines = [f"{letter}. {label}\n" for letter, label in zip(question.letters, question.choices, strict=True)]
         text = (
+            f"{field_guide(question.choices, context)}"
             f"Which of these {context.noun} is shown in the image?\nChoices:\n{''.join(lines)}"
             "First think about what tells the choices apart and what the image shows, inside <think> and </think>. "
             "Then give the letter of your answer from the given choices, inside <answer> and </answer>."

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from fgvr_bench.errors import UsageError
 from fgvr_bench.interfaces import AskContext, ProtocolCard, Task
-from fgvr_bench.protocols.asking import BASIC, CHOSEN, FAILED, YES_NO, once, required, target_of
+from fgvr_bench.protocols.asking import BASIC, CHOSEN, FAILED, YES_NO, field_guide, once, required, target_of
 from fgvr_bench.protocols.nearest import NearestName
 from fgvr_bench.protocols.openended import OpenEnded
 from fgvr_bench.protocols.ordering import draw, make_question_id, seeded_order
@@ -49,9 +49,10 @@ class MultipleChoice(Task):
         return seeded_order(k, seed, question_id, permutation)
 
     def prompt(self, question: Question, context: AskContext) -> Prompt:
-        """Return the published wording, without any model's template."""
+        """Return the published wording, without any model's template; before it the field guide, if there is one."""
         lines = [f"{letter}. {label}\n" for letter, label in zip(question.letters, question.choices, strict=True)]
         text = (
+            f"{field_guide(question.choices, context)}"
             f"Which of these {context.noun} is shown in the image?\nChoices:\n{''.join(lines)}"
             "Answer with the letter from the given choices directly."
         )
@@ -133,10 +134,10 @@ class YesNo(Task):
         )
 
     def prompt(self, question: Question, context: AskContext) -> Prompt:
-        """Return the published wording, with the article that the label asks for."""
+        """Return the published wording, with the article that the label asks for; before it the field guide."""
         label = question.subject or ""
         article = "an" if label[:1].lower() in "aeiou" else "a"
-        text = f"Does the image show {article} {label}? Answer with yes or no."
+        text = f"{field_guide([label], context)}Does the image show {article} {label}? Answer with yes or no."
         return Prompt(question.question_id, question.example.image, text, (), YES_NO)
 
     def read(self, response: Response, letters: Sequence[str], choices: Sequence[str]) -> Reading:

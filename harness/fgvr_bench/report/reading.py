@@ -134,13 +134,15 @@ def column_names(columns: Sequence[Column]) -> dict[Column, str]:
     for column in columns:
         split = column.split if column.split != "test" else ""
         task = "" if column.task == "multiple-choice" else column.task
-        told[column] = [part for part in (column.dataset, split, column.subset, task) if part]
+        guide = "field guide" if column.guide else ""
+        told[column] = [part for part in (column.dataset, split, column.subset, task, guide) if part]
     apart: tuple[Callable[[Column], str], ...] = (
         lambda column: column.protocol,
         lambda column: f"seed {column.seed}",
         lambda column: f"{column.permutations} orders",
         lambda column: f"options {column.options[:8]}",
         lambda column: f"images {column.images[:8]}",
+        lambda column: f"field guide {column.guide[:8]}",
         lambda column: column_key(column),
     )
     for say in apart:
