@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fgvr_bench.core.checkup import Finding, gigabytes, good, remark, wrong
+from fgvr_bench.core.files import HALF
 from fgvr_bench.core.locks import describe_lock, locks_work_in
 from fgvr_bench.core.option_files import OptionSet, read_header
 from fgvr_bench.core.paths import cache_folder
@@ -107,7 +108,7 @@ def _locks(folder: Path) -> Iterator[Finding]:
 def _leftovers(folder: Path) -> Iterator[Finding]:
     now = time.time()
     old = []
-    for path in _below(folder, (".tmp",)):
+    for path in _below(folder, (HALF,)):
         try:
             status = path.stat()
         except OSError:
@@ -116,7 +117,7 @@ def _leftovers(folder: Path) -> Iterator[Finding]:
             old.append((path, status.st_size))
     if old:
         size = gigabytes(sum(size for _, size in old))
-        fix = f'find "{folder}" -name ".*.tmp" -mmin +60 -delete'
+        fix = f'find "{folder}" -name ".*{HALF}" -mmin +60 -delete'
         yield remark(AREA, f"{len(old)} half-written files of killed processes in {folder}, {size}", fix)
 
 

@@ -45,6 +45,13 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+HALF = ".fgvr.tmp"
+"""How the name of a file ends that is not whole yet."""
+ABANDONED_SECONDS = 60.0
+"""A half-written file that nobody holds is let be for so long: its writer may not have come to hold it yet."""
+_tidied: set[Path] = set()
+
+
 @contextlib.contextmanager
 def atomic_writer(path: Path) -> Iterator[Any]:
     """Open a binary file that takes the place of `path` when the block ends, and is removed if it fails.
@@ -54,7 +61,8 @@ def atomic_writer(path: Path) -> Iterator[Any]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:60]}.", suffix=".tmp")
+        _tidy(path.parent)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:60]}.", suffix=HALF)
     except OSError as error:
         raise _cannot_write(path, error) from error
     try:
@@ -74,17 +82,18 @@ def atomic_writer(path: Path) -> Iterator[Any]:
     sync_folder(path.parent)
 
 
-ABANDONED_SECONDS = 60.0
-"""A half-written file that nobody holds is let be for so long: its writer may not have come to hold it yet."""
+def _tidy(folder: Path) -> None:
+    """Remove the half-written files of killed writers, once a folder and process.
 
-
-def remove_abandoned(folder: Path) -> None:
-    """Remove the half-written files of killed writers in `folder`, as far as the system tells who still writes."""
-    with contextlib.suppress(OSError):
-        for path in folder.glob(".*.tmp"):
-            with contextlib.suppress(OSError), open(path, "rb") as file:
-                if time.time() - os.fstat(file.fileno()).st_mtime >= ABANDONED_SECONDS and _hold(file.fileno()):
-                    path.unlink()
+    None is removed that somebody may still write: the system knows who holds a file, on most file systems.
+    """
+    if folder in _tidied:
+        return
+    _tidied.add(folder)
+    for path in folder.glob(f".*{HALF}"):
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            if time.time() - os.fstat(file.fileno()).st_mtime >= ABANDONED_SECONDS and _hold(file.fileno()):
+                path.unlink()
 
 
 def _hold(descriptor: int) -> bool:

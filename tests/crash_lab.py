@@ -1,0 +1,308 @@
+"""Kills a piece of work before any of its steps on files, or lets that step fail, and looks at what is left.
+
+    python tests/crash_lab.py FOLDER WORK WAY:FIRST:LAST:STRIDE ...
+
+One process imports everything and forks a child for each trial.  In the child an audit hook counts what it does to
+files (open to write, rename, remove, make a folder, sync); at step number n it is killed (``kill``), or the step
+raises an error of the system (``ENOSPC``, ``EIO`` ...).  ``moment`` kills it after n times `MOMENT` seconds instead.
+Then a second child does the work undisturbed, and the parent compares.  Prints a JSON object with the number of
+trials by way, and a sentence for each one that broke a promise; steps beyond the last are not tried.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1")
+
+from test_run_story import files_of
+from toy import Script, ToyModel, ToyPlugin, toy_host
+
+import fgvr_bench
+from fgvr_bench import hookimpl
+from fgvr_bench.core import files, locks, parts
+from fgvr_bench.errors import FgvrError
+
+EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod"}
+NOT_COMPARED = re.compile(r"cache/.*\.lock|cache/runs\.sqlite.*")
+"""Locks of the dead in caches, which hold nobody up, and what a database makes of the same rows."""
+MOMENT = 0.0013
+"""Seconds between the moments of way ``moment``, which fall between steps as well as into them."""
+PATIENCE = 60
+"""Seconds after which a trial hangs."""
+ERRORS = {name: getattr(errno, name) for name in ("ENOSPC", "EIO", "EROFS", "EACCES", "EDQUOT")}
+
+
+class Trap:
+    """Counts steps on files below a folder; springs at one of them."""
+
+    def __init__(self) -> None:
+        self.folder, self.at, self.way, self.count, self.sprung = "", 0, "", 0, False
+        self._fsync = os.fsync
+
+    def set(self, folder: Path, at: int, way: str) -> None:
+        if way == "moment":
+            self.sprung = True
+            signal.setitimer(signal.ITIMER_REAL, at * MOMENT)  # the default action of its signal ends the process
+            return
+        self.folder, self.at, self.way = str(folder), at, way
+        os.fsync = self._synced
+
+    def _synced(self, descriptor: int) -> None:
+        self._step()
+        self._fsync(descriptor)
+
+    def hook(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self.folder:
+            return
+        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        if (writes or event in EVENTS) and str(arguments[0]).startswith(self.folder):
+            self._step()
+
+    def _step(self) -> None:
+        self.count += 1
+        if self.count != self.at:
+            return
+        self.sprung = True
+        if self.way == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise OSError(ERRORS[self.way], os.strerror(ERRORS[self.way]))
+
+
+class Slow(Script):
+    """Leaves the disk time to keep up, so that answers are announced on the way."""
+
+    def respond(self, prompts: Any, batch: Any) -> Any:
+        time.sleep(0.003)
+        return super().respond(prompts, batch)
+
+
+class Announcer:
+    """Writes the id of every answer that is announced as done to a pipe."""
+
+    def __init__(self, pipe: int) -> None:
+        self.pipe = pipe
+
+    @hookimpl
+    def answer_scored(self, question: Any) -> None:
+        os.write(self.pipe, f"{question.question_id}\n".encode())
+
+
+def work_run(folder: Path, pipe: int) -> None:
+    """Run a toy model on forty questions, one image of them damaged."""
+    host = toy_host([ToyModel("oracle", Slow())], [ToyPlugin(broken=frozenset({"Amber/0003"}))])
+    host.add(Announcer(pipe), "announcer")
+    fgvr_bench.evaluate("oracle", "toy", plugins=host, workers=0, results_dir=folder / "results")
+
+
+def work_mine(folder: Path, pipe: int) -> None:
+    """Mine the options of drawn pictures with a tiny encoder."""
+    from option_toys import Pictures
+
+    from fgvr_bench.core.options import find_or_build
+    from fgvr_bench.interfaces import MiningSettings
+
+    pictures = Pictures(folder.parent / "pictures", folder.parent / "clip")
+    settings = MiningSettings(k=4, device="cpu", batch_size=4, workers=0)
+    find_or_build(pictures, "test", "clip", settings)
+
+
+def work_score(folder: Path, pipe: int) -> None:
+    """Put the right figures into a run that has wrong ones."""
+    from fgvr_bench.core.rescoring import rescore, write_scores
+
+    [run_file] = folder.rglob("run.json")
+    write_scores(rescore(toy_host(), run_file.parent))
+
+
+def work_board(folder: Path, pipe: int) -> None:
+    """Bring a page with a board up to date."""
+    from fgvr_bench.cli.main import fgvr_bench as commands
+
+    words = ["leaderboard", "build", str(folder / "results"), "--output", str(folder / "board.md")]
+    commands.main(words, standalone_mode=False)
+
+
+WORKS: dict[str, Callable[[Path, int], None]] = {
+    "run": work_run,
+    "mine": work_mine,
+    "score": work_score,
+    "board": work_board,
+}
+
+
+def prepare(work: str, base: Path) -> None:
+    """Lay out what a piece of work starts from, in ``base/start``."""
+    start = base / "start"
+    start.mkdir(parents=True)
+    if work == "mine":
+        import tiny
+        from option_toys import draw_pictures
+
+        (base / "clip").mkdir()
+        tiny.clip(base / "clip")
+        draw_pictures(base / "pictures", 13, base / "clip")
+    elif work in {"score", "board"}:
+        in_child(lambda: work_run(start, os.open(os.devnull, os.O_WRONLY)), start)
+        [run_file] = start.rglob("run.json")
+        if work == "score":
+            run_file.write_text(re.sub('"accuracy": [0-9.]+', '"accuracy": 0.5', run_file.read_text()))
+        else:
+            (start / "board.md").write_text("before\n\n<!-- leaderboard:start -->\n<!-- leaderboard:end -->\n\nafter\n")
+
+
+def left_in(folder: Path) -> dict[str, bytes]:
+    """Return what lies below a folder, as far as it is compared."""
+    return {name: data for name, data in files_of(folder).items() if not NOT_COMPARED.fullmatch(name)}
+
+
+def in_child(work: Callable[[], None], folder: Path) -> tuple[int, str]:
+    """Do the work in a forked child with caches below `folder`; return its status and what went wrong in words."""
+    reader, writer = os.pipe()
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        status, words = 1, ""
+        try:
+            os.environ["FGVR_CACHE"] = str(folder / "cache")
+            os.close(reader)
+            devnull = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(devnull, 1)
+            os.dup2(devnull, 2)
+            work()
+            status = 0
+        except FgvrError as error:
+            status, words = 3, str(error)
+        except BaseException:
+            words = traceback.format_exc()
+        TRAP.folder = ""
+        os.write(writer, words.encode()[-4000:])
+        os._exit(status)
+    os.close(writer)
+    ends = time.monotonic() + PATIENCE
+    while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if time.monotonic() > ends:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return 124, "it hung"
+        time.sleep(0.002)
+    _, status = os.waitpid(child, 0)
+    with os.fdopen(reader, "rb") as pipe:
+        return os.waitstatus_to_exitcode(status), pipe.read().decode()
+
+
+def answered(folder: Path) -> list[str]:
+    """Return the ids of all whole answers on disk."""
+    found = []
+    for path in [*folder.rglob("parts/*.jsonl"), *folder.rglob("responses.jsonl")]:
+        lines = [line for line in path.read_bytes().split(b"\n")[:-1] if b'"question_id"' in line]
+        found += [json.loads(line)["question_id"] for line in lines]
+    return found
+
+
+def trial(work: str, way: str, step: int, base: Path, due: dict[str, bytes]) -> tuple[bool, list[str]]:
+    """Try one step; return whether it was reached, and which promises were broken."""
+    folder = base / f"{work}-{way}-{step}"
+    shutil.copytree(base / "start", folder)
+    before = left_in(folder)
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+
+    def disturbed() -> None:
+        TRAP.set(folder, step, way)
+        WORKS[work](folder, writer)
+        if not TRAP.sprung:
+            os._exit(77)
+
+    status, words = in_child(disturbed, folder)
+    os.close(writer)
+    told = b""
+    while piece := _read(reader):
+        told += piece
+    os.close(reader)
+    broken = []
+    if status == 77 or (way == "moment" and status == 0):
+        shutil.rmtree(folder)
+        return False, []
+    if status not in {"kill": {-signal.SIGKILL}, "moment": {-signal.SIGALRM, 0}}.get(way, {0, 3}):
+        broken.append(f"status {status}: {words}")
+    announced = told.decode().split()
+    if lost := set(announced) - set(answered(folder)):
+        broken.append(f"{len(lost)} answers were announced and are not on disk")
+    if len(announced) != len(set(announced)):
+        broken.append("an answer was announced twice")
+    halves = {name: data for name, data in left_in(folder).items() if name in due or name in before}
+    for name, data in halves.items():
+        if name.endswith(("run.json", "responses.jsonl", "board.md")) and _is_torn(name, data, before, due):
+            broken.append(f"{name} is neither the old one nor the new one")
+    status, words = in_child(lambda: WORKS[work](folder, os.open(os.devnull, os.O_WRONLY)), folder)
+    if status != 0:
+        broken.append(f"it does not go on ({status}): {words}")
+    elif (now := left_in(folder)) != due:
+        differing = sorted(name for name in now.keys() | due.keys() if now.get(name) != due.get(name))
+        broken.append(f"it ends with other bytes: {differing}")
+    shutil.rmtree(folder)
+    return True, broken
+
+
+def _is_torn(name: str, data: bytes, before: dict[str, bytes], due: dict[str, bytes]) -> bool:
+    if data in (before.get(name), due.get(name)):
+        return False
+    if name.endswith("run.json"):  # that of a run that has begun
+        try:
+            return bool(json.loads(data)["complete"])
+        except ValueError:
+            return True
+    return True
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 1 << 16)
+    except BlockingIOError:
+        return b""
+
+
+def main() -> None:
+    """Try the steps that the command line names."""
+    base, work = Path(sys.argv[1]), sys.argv[2]
+    parts.SYNC_SECONDS = 0.002
+    locks.POLL_SECONDS = 0.005
+    files.ABANDONED_SECONDS = 0.0
+    sys.addaudithook(TRAP.hook)
+    prepare(work, base)
+    undisturbed = base / "undisturbed"
+    shutil.copytree(base / "start", undisturbed)
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    status, words = in_child(lambda: WORKS[work](undisturbed, devnull), undisturbed)
+    assert status == 0, words
+    due = left_in(undisturbed)
+    trials: dict[str, int] = {}
+    broken: list[str] = []
+    for word in sys.argv[3:]:
+        way, *numbers = word.split(":")
+        first, last, stride = map(int, numbers)
+        trials[way] = 0
+        for step in range(first, last + 1, stride):
+            reached, problems = trial(work, way, step, base, due)
+            trials[way] += reached
+            broken += [f"{way} at step {step}: {problem}" for problem in problems]
+            if not reached:
+                break
+    sys.stdout.write(json.dumps({"work": work, "trials": trials, "broken": broken}) + "\n")
+
+
+TRAP = Trap()
+if __name__ == "__main__":
+    main()
