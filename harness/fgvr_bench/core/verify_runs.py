@@ -6,6 +6,7 @@ everything is derived again that can be: figures from answers, questions from op
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -125,7 +126,7 @@ class Verifier:
                 return Verified(folder, None, True, tuple(problems))
             return self._verified_answers(path, content, problems)
         except FgvrError as error:
-            return Verified(folder, problems=(str(error),))
+            return Verified(folder, problems=(str(error).replace(f"{folder}{os.sep}", ""),))
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
             return Verified(folder, problems=(f"it is damaged ({type(error).__name__}: {error}).",))
 
