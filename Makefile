@@ -1,7 +1,8 @@
-# make demo   the offline benchmark, from nothing to a leaderboard
-# make test   linters, types and all tests
+# make demo     the offline benchmark, from nothing to a leaderboard
+# make test     linters, types and all tests
+# make results  the committed results: are they what they claim to be, and is their board current
 #
-# Both share one virtual environment, .venv, which is made and kept up to date by itself.
+# All share one virtual environment, .venv, which is made and kept up to date by itself.
 # PYTHON=python3.12 picks the interpreter; TORCH=cpu or TORCH=default the build of torch.
 
 PY := .venv/bin/python
@@ -10,7 +11,7 @@ RESULTS := build/demo
 # What another environment put there must not leak into this one.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: demo test test-wheel lint format docs clean distclean venv
+.PHONY: demo test results test-wheel lint format docs clean distclean venv
 
 demo: venv
 	@$(PY) -m fgvr_bench run --model moth-clip --model random --model always-a --dataset moth-24 --results-dir $(RESULTS)
@@ -18,6 +19,11 @@ demo: venv
 	@$(PY) -m fgvr_bench leaderboard build $(RESULTS)
 	@echo
 	@echo "The results are in $(RESULTS)."
+
+# What .github/workflows/leaderboard.yml asks of a pull request.
+results: venv
+	$(PY) -m fgvr_bench results verify results --published
+	$(PY) -m fgvr_bench leaderboard build results --reported --strict --output results/LEADERBOARD.md --check
 
 test: lint
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n auto --maxprocesses 4
