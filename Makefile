@@ -14,7 +14,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 .PHONY: demo test results test-wheel lint format docs clean distclean venv
 
 demo: venv
-	@$(PY) -m fgvr_bench run --model moth-clip --model random --model always-a --dataset moth-24 --results-dir $(RESULTS)
+	@$(PY) -m fgvr_bench run --model moth-idefics2 --model moth-finedefics --model moth-clip --model random --model always-a --dataset moth-24 --results-dir $(RESULTS)
 	@echo
 	@$(PY) -m fgvr_bench leaderboard build $(RESULTS)
 	@echo

@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,6 +84,8 @@ def run(settings: argparse.Namespace) -> int:
         book.add(record)
         said = f"{number + 1}: {job.arm.name}, {job.shots} shots, seed {job.seed}: siblings {share(record):.1%}"
         print(f"{said}, {record['seconds']:.0f} s", flush=True)
+    if settings.keep is not None:
+        write_cards(settings, book.records)
     return 0
 
 
@@ -130,6 +134,7 @@ def carry_out(job: Job, settings: argparse.Namespace, model: Any, processor: Any
         "shots": job.shots,
         "seed": job.seed,
         **measured(exam, tuned.model),
+        "parameters": sum(parameter.numel() for parameter in tuned.model.parameters()),
         "losses": tuned.losses,
         "rates": {**RATE, **job.arm.rates},
         "steps": {"align": job.arm.aligned(settings.steps), "all": settings.steps, "batch": BATCH},
@@ -138,6 +143,19 @@ def carry_out(job: Job, settings: argparse.Namespace, model: Any, processor: Any
     if settings.keep is not None and job.arm == BOTH:
         base.save(tuned.model, processor, settings.keep / f"{job.shots}-{job.seed}")
     return record
+
+
+def write_cards(settings: argparse.Namespace, records: list[dict[str, Any]]) -> None:
+    """Write the cards of the checkpoints that were kept."""
+    from benchmarks.miniature import base
+    from benchmarks.miniature.cards import write_tuned
+
+    command = shlex.join(["python", "-m", "benchmarks.miniature", *sys.argv[1:]])
+    before = next(record for record in records if record["arm"] == "base")
+    for record in records:
+        folder = settings.keep / f"{record['shots']}-{record['seed']}"
+        if record["arm"] == BOTH.name and folder.is_dir():
+            write_tuned(folder, {**record, "split": settings.split}, before, command, base.versions())
 
 
 def measured(exam: Any, model: Any) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def test_the_wheel_holds_every_file_of_the_packages_and_no_other(wheel: Path) ->
 
 def test_the_wheel_stays_small(wheel: Path) -> None:
     # tiny models and digests travel with it, data and results do not
-    assert wheel.stat().st_size < 8_000_000
+    assert wheel.stat().st_size < 14_000_000
 
 
 def test_the_source_distribution_makes_the_same_wheel(wheel: Path, tmp_path: Path) -> None:

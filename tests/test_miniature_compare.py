@@ -1,0 +1,134 @@
+"""The comparison of the stages in miniature: what is asked, what is trained on what, and the command, shortened."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fgvr_bench.engines import torchvision_ops
+from fgvr_bench.interfaces import Decoding, ModelSettings
+from fgvr_bench.types import Prompt, letters_for
+from fgvr_datasets._moth_species import BY_LABEL, SPECIES
+from fgvr_datasets.moth_24 import Moth24
+
+ROOT = Path(__file__).resolve().parent.parent
+if not (ROOT / "benchmarks" / "miniature").is_dir():
+    pytest.skip("benchmarks are in the repository only", allow_module_level=True)
+pytest.importorskip("finedefics")
+sys.path.insert(0, str(ROOT))
+torchvision_ops.ensure()
+
+from benchmarks.miniature import arms, base, compare, exam, images, material, summary  # noqa: E402
+
+from fgvr_models.moth_idefics2 import BASE, PARAMETERS, WEIGHTS  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def papers() -> exam.Exam:
+    from transformers import AutoTokenizer
+
+    pixels, examples = images.named("validation", 1, 1)
+    return exam.Exam(examples, pixels, AutoTokenizer.from_pretrained(WEIGHTS / "moth-idefics2"))
+
+
+def offered(text: str) -> list[str]:
+    return [line[3:] for line in text.splitlines() if line[1:3] == ". "]
+
+
+def test_siblings_are_offered_as_a_closed_set_and_genera_as_four(papers: exam.Exam) -> None:
+    for example, text, target in zip(papers.examples, papers.siblings.texts, papers.siblings.targets, strict=True):
+        genus = BY_LABEL[example.label].genus
+        assert sorted(offered(text)) == sorted(species.label for species in SPECIES if species.genus is genus)
+        assert offered(text)[target] == example.label
+    for example, text, target in zip(papers.examples, papers.genera.texts, papers.genera.targets, strict=True):
+        assert len({BY_LABEL[label].genus.name for label in offered(text)}) == 4
+        assert offered(text)[target] == example.label
+
+
+def test_the_exam_chooses_the_letters_that_the_harness_chooses(papers: exam.Exam) -> None:
+    from PIL import Image
+
+    harness = BASE.load(ModelSettings(device="cpu", decoding=Decoding("logprob")))
+    prompts, items = [], []
+    for example, text in zip(papers.examples, papers.siblings.texts, strict=True):
+        question = text.split("<fake_token_around_image>")[2].split("<end_of_utterance>")[0]
+        choices = tuple(offered(text))
+        prompts.append(Prompt(example.example_id, example.image, question, letters_for(choices), choices))
+        items.append(harness.preparer.item(prompts[-1], Image.fromarray(example.image.pixels())))
+    scores = [response.scores for response in harness.respond(prompts, harness.preparer.batch(items))]
+    theirs = [max(range(4), key=lambda place: row[place]) for row in scores if row is not None]
+    ours = papers.right(base.load(WEIGHTS / "moth-idefics2", "cpu"), papers.siblings)
+    same = sum((a == t) == right for a, t, right in zip(theirs, papers.siblings.targets, ours, strict=True))
+    assert len(theirs) == 24
+    assert same >= 23  # pictures are prepared by one library here and by another there
+
+
+def test_every_genus_holds_one_species_out() -> None:
+    assert [BY_LABEL[label].genus.name for label in material.HELD_OUT] == list(
+        dict.fromkeys(species.genus.name for species in SPECIES)
+    )
+
+
+def test_every_arm_takes_as_many_steps_of_as_many_rows() -> None:
+    for arm in (arms.BOTH, arms.ALONE, *arms.ABLATIONS, *arms.HELD_OUT):
+        assert 0 <= arm.aligned(arms.STEPS) < arms.STEPS
+    assert arms.ALONE.aligned(arms.STEPS) == 0
+    assert {(job.shots, job.seed) for job in compare.suites()["main"]} == {(8, seed) for seed in range(5)}
+
+
+def test_tables_hold_arms_against_each_other_question_by_question() -> None:
+    def record(arm: str, seed: int, siblings: str) -> dict[str, Any]:
+        return {
+            "arm": arm,
+            "shots": 8,
+            "seed": seed,
+            "asked": 48,
+            "siblings": siblings,
+            "genera": [12, 12],
+            "blind": [3, 12],
+        }
+
+    half, less = "10" * 24, "1000" * 12
+    records = [
+        record(arm, seed, part) for seed in (0, 1) for arm, part in ((arms.BOTH.name, half), (arms.ALONE.name, less))
+    ]
+    table = summary.comparison(records)
+    assert "| all | 50.0 " in table
+    assert "| 25.0 " in table
+    assert "| +25.0 (" in table
+    assert summary.species_of(48).tolist() == [number // 2 for number in range(48)]
+    labels = [example.label for example in Moth24().examples("validation")]
+    assert labels[:: len(labels) // 24] == summary.IN_ORDER
+
+
+def test_the_whole_comparison_shortened(tmp_path: Path) -> None:
+    words = ["compare", "--base", str(WEIGHTS / "moth-idefics2"), "--split=validation", "--per-species=1", "--steps=2"]
+    words += ["--suite=main", "--seeds", "0", f"--out={tmp_path / 'out.jsonl'}", f"--rows={tmp_path / 'rows'}"]
+    words += ["--shots=1", f"--keep={tmp_path / 'kept'}"]
+    command = [sys.executable, "-m", "benchmarks.miniature", *words]
+    for _ in range(2):  # the second time everything is there
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+    records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [(record["arm"], record["shots"]) for record in records] == [
+        ("base", 0), ("both stages", 1), ("stage II alone", 1)
+    ]  # fmt: skip
+    assert all(len(record["siblings"]) == record["asked"] == 24 for record in records)
+    assert records[1]["losses"].keys() == {"align", "tune"}
+    kept = tmp_path / "kept" / "1-0"
+    assert (kept / "model.safetensors").stat().st_size == (
+        WEIGHTS / "moth-idefics2" / "model.safetensors"
+    ).stat().st_size
+    card = (kept / "README.md").read_text(encoding="utf-8")
+    for said in (
+        "| stage I | 1 steps of 32 rows",
+        "| seed | 0 |",
+        f"{PARAMETERS:,}",
+        "| validation | before | after |",
+    ):
+        assert said in card
