@@ -6,14 +6,13 @@ Everything in a cache can be made again, and most damage mends itself at the nex
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from fgvr_bench.core.checkup import Finding, gigabytes, good, remark, wrong
-from fgvr_bench.core.files import HALF
+from fgvr_bench.core.files import HALF, parse_json
 from fgvr_bench.core.locks import describe_lock, locks_work_in
 from fgvr_bench.core.option_files import OptionSet, read_header
 from fgvr_bench.core.paths import cache_folder
@@ -67,7 +66,7 @@ def _embeddings(folder: Path) -> Iterator[Finding]:
     files = sorted(folder.glob("*.f32"))
     for path in files:
         try:
-            notes = json.loads(path.with_suffix(".json").read_bytes())
+            notes = parse_json(path.with_suffix(".json").read_bytes())
             row, complete = int(notes["dimensions"]) * 4, bool(notes["complete"])
         except FileNotFoundError:
             row, complete = 1, False

@@ -30,6 +30,18 @@ def canonical_json(value: Any) -> str:
     return _encode(value)
 
 
+def parse_json(text: str | bytes) -> Any:
+    """Read JSON that anybody may have written.
+
+    Raises:
+        ValueError: it is none, or so deeply nested that no file of this project is.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def digest(value: Any) -> str:
     """Return the SHA-256 of a value's canonical JSON, in hexadecimal."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
@@ -166,7 +178,7 @@ def read_json(path: Path, format_name: str, versions: tuple[int, ...]) -> dict[s
         FgvrError: absent, unreadable or no JSON.
     """
     try:
-        value = json.loads(path.read_bytes())
+        value = parse_json(path.read_bytes())
     except FileNotFoundError as error:
         raise FgvrError(f"{path} does not exist.") from error
     except (OSError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,11 @@ def likeness_of(book: QuestionBook, progress: Progress = quiet) -> NDArray[np.in
     import numpy as np
 
     found = np.empty(len(book.examples), np.int64)
-    with progress("reading sizes of images", len(found)) as advance, ThreadPoolExecutor(THREADS) as pool:
+    with (
+        warnings.catch_warnings(action="ignore"),  # around the threads, which share it
+        progress("reading sizes of images", len(found)) as advance,
+        ThreadPoolExecutor(THREADS) as pool,
+    ):
         for start in range(0, len(found), CHUNK):
             indices = range(start, min(start + CHUNK, len(found)))
             sizes = pool.map(_size, [book.examples[index].image for index in indices])

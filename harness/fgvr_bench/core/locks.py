@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fgvr_bench.core.files import advice
+from fgvr_bench.core.files import advice, parse_json
 from fgvr_bench.errors import FgvrError
 
 HEARTBEAT_SECONDS = 5.0
@@ -172,7 +172,7 @@ def _read(path: Path) -> str | None:
 
 def _fields(content: str | None) -> dict[str, object]:
     try:
-        fields = json.loads(content or "")
+        fields = parse_json(content or "")
     except ValueError:
         return {}
     return fields if isinstance(fields, dict) else {}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fgvr_bench.core.files import canonical_json, check_format
+from fgvr_bench.core.files import canonical_json, check_format, parse_json
 from fgvr_bench.errors import OptionsInvalid
 from fgvr_bench.types import LETTERS, Options
 
@@ -58,7 +57,7 @@ def read_lines(path: Path) -> Iterator[tuple[dict[str, Any], Options | None]]:
 
 def _parse_header(line: bytes, path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(line)
+        value = parse_json(line)
     except ValueError as error:
         raise OptionsInvalid(f"{path} is not an option set: its first line is not JSON.") from error
     header = check_format(value, FORMAT, VERSIONS, path)
@@ -72,7 +71,7 @@ def _parse_row(line: bytes, path: Path, number: int) -> Options:
     try:
         if not line.endswith(b"\n"):
             raise ValueError("the file was cut short")
-        row = json.loads(line)
+        row = parse_json(line)
         if not isinstance(row["example_id"], str) or not all(isinstance(choice, str) for choice in row["choices"]):
             raise ValueError("ids and choices have to be text")
         if len(row["choices"]) > len(LETTERS):

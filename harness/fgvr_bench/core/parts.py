@@ -8,7 +8,6 @@ shown as done.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import threading
@@ -16,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from fgvr_bench.core.files import atomic_writer, canonical_json, check_format, sync_folder
+from fgvr_bench.core.files import atomic_writer, canonical_json, check_format, parse_json, sync_folder
 from fgvr_bench.core.records import from_line
 from fgvr_bench.errors import FgvrError, FormatUnknown
 
@@ -174,7 +173,7 @@ class StoredAnswers:
             if not first.endswith(b"\n"):
                 return  # killed while it wrote the header: nothing was answered
             try:
-                header = check_format(json.loads(first), FORMAT, (VERSION,), path)
+                header = check_format(parse_json(first), FORMAT, (VERSION,), path)
             except ValueError as error:
                 raise FormatUnknown(
                     f"{path} is damaged in its first line.", hint="Move it away and run again."

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fgvr_bench.core.files import parse_json
 from fgvr_bench.core.listing import ORDINAL
 from fgvr_bench.errors import OptionsInvalid
 from fgvr_bench.types import Options
@@ -36,7 +37,7 @@ def read_rows(file: Path, raw: bytes) -> list[PublishedRow]:
         OptionsInvalid: not of the form; names label and place.
     """
     try:
-        content = json.loads(raw)
+        content = parse_json(raw)
     except ValueError as error:
         raise OptionsInvalid(f"{file} is no JSON: {error}.") from error
     if not isinstance(content, dict):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 import operator
 from typing import Any
 
-from fgvr_bench.core.files import canonical_json
+from fgvr_bench.core.files import canonical_json, parse_json
 from fgvr_bench.types import Example, Question, Response, ScoreKind, Stop
 
 DECIMALS = 6
@@ -103,7 +102,7 @@ def from_line(line: str | bytes, labels: tuple[str, ...]) -> tuple[Question, Res
         ValueError: not such a line; the message says what is missing or wrong.
     """
     try:
-        record = json.loads(line)
+        record = parse_json(line)
         question_id = record["question_id"]
         choices = record.get("choices", ())
         choices = labels if choices == "labels" else tuple(choices)

@@ -11,13 +11,12 @@ be given on a line where they are others.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fgvr_bench.core.files import check_format
+from fgvr_bench.core.files import check_format, parse_json
 from fgvr_bench.core.results import Column
 from fgvr_bench.errors import DataInvalid, FgvrError
 
@@ -70,7 +69,7 @@ def _read(path: Path) -> list[Reported]:
     sources: dict[str, Any] = {}
     for number, line in enumerate(lines, 1):
         try:
-            value = json.loads(line)
+            value = parse_json(line)
             if number == 1:
                 sources = dict(check_format(value, FORMAT, (1,), path)["sources"])
             else:

@@ -7,7 +7,6 @@ before them (``001.Black_footed_Albatross``); examples go by id, or by the key a
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fgvr_bench.core.annotations import read_lines
-from fgvr_bench.core.files import digest, write_text
+from fgvr_bench.core.files import digest, parse_json, write_text
 from fgvr_bench.core.listing import example_ids
 from fgvr_bench.core.names import did_you_mean, near, slug
 from fgvr_bench.core.paths import cache_folder
@@ -119,7 +118,7 @@ def _lists(path: Path, name: str) -> dict[str, list[_Item]]:
         lines = ((number, text.partition("#")[0].strip()) for number, text in read_lines(path))
         return {name: [(f"{path}, line {number}", text) for number, text in lines if text]}
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise DataInvalid(f"{path} cannot be read as JSON: {error}.") from error
     lists = content if isinstance(content, Mapping) else {name: content}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
+from fgvr_bench.core.files import parse_json
 from fgvr_bench.engines.checkpoints import Checkpoint, hub_commit, hub_info, not_cached
 from fgvr_bench.errors import ModelUnavailable
 
@@ -71,7 +71,7 @@ def what_is_missing(folder: Path, weights: bool = True, adapter: str | None = No
 
 def _weight_map(index: Path) -> dict[str, str]:
     try:
-        found: dict[str, str] = json.loads(index.read_bytes())["weight_map"]
+        found: dict[str, str] = parse_json(index.read_bytes())["weight_map"]
         return found
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelUnavailable(f"{index} is no weight index: {error}.") from error

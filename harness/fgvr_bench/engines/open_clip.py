@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import copy
 import importlib.util
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fgvr_bench.core.files import parse_json
 from fgvr_bench.core.names import near
 from fgvr_bench.engines import torchvision_ops
 from fgvr_bench.engines.checkpoints import file_digest, folder_digest, hub_commit, not_cached
@@ -288,7 +288,7 @@ def _local_folder(checkpoint: str) -> Path | None:
         return None
     layout = f"A folder for open_clip holds {CONFIG} and open_clip_model.safetensors."
     try:
-        config = json.loads((folder / CONFIG).read_bytes())
+        config = parse_json((folder / CONFIG).read_bytes())
         text = config["model_cfg"]["text_cfg"]
     except FileNotFoundError as error:
         raise ModelUnavailable(f"{folder} has no {CONFIG}.", hint=layout) from error

@@ -7,14 +7,13 @@ a small JSON file beside it.  Rows of images that cannot be read are NaN.  Nothi
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fgvr_bench.core.digest import dataset_digest
-from fgvr_bench.core.files import digest, write_json
+from fgvr_bench.core.files import digest, parse_json, write_json
 from fgvr_bench.core.locks import lock
 from fgvr_bench.core.paths import cache_folder
 from fgvr_bench.errors import DataInvalid
@@ -105,7 +104,7 @@ def store_path(dataset: Dataset, examples: Sequence[Example], encoder: Encoder, 
 
 def _finished(path: Path, count: int) -> Embeddings | None:
     try:
-        notes = json.loads(path.with_suffix(".json").read_bytes())
+        notes = parse_json(path.with_suffix(".json").read_bytes())
         dimensions = int(notes["dimensions"])
         whole = bool(notes["complete"]) and path.stat().st_size == count * dimensions * 4
         unreadable = {int(index): str(reason) for index, reason in notes["unreadable"].items()}
@@ -163,7 +162,7 @@ def _resume(path: Path, dimensions: int) -> tuple[int, dict[int, str]]:
     try:
         unreadable = {}
         if path.with_suffix(".json").exists():
-            notes = json.loads(path.with_suffix(".json").read_bytes())
+            notes = parse_json(path.with_suffix(".json").read_bytes())
             unreadable = {int(index): str(reason) for index, reason in notes["unreadable"].items()}
         done = path.stat().st_size // (dimensions * 4)
         with path.open("rb") as file:

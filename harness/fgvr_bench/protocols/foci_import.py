@@ -7,12 +7,12 @@ shown.  It is JSON with the rows under ``predictions`` (as the published loop wr
 
 from __future__ import annotations
 
-import json
 import posixpath
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from fgvr_bench.core.files import parse_json
 from fgvr_bench.errors import DataInvalid
 from fgvr_bench.protocols.foci import LETTERS, UNREAD, parse_letter
 from fgvr_bench.protocols.ordering import make_question_id
@@ -43,7 +43,7 @@ def read_rows(text: str) -> Iterator[Mapping[str, Any]]:
         DataInvalid: it is neither; names the line.
     """
     try:
-        whole = json.loads(text)
+        whole = parse_json(text)
     except ValueError:
         whole = None
     if isinstance(whole, dict) and isinstance(whole.get("predictions"), list):
@@ -53,7 +53,7 @@ def read_rows(text: str) -> Iterator[Mapping[str, Any]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except ValueError as error:
             raise DataInvalid(f"line {number} of the answers is no JSON ({error}).") from error
         if not isinstance(row, dict):
