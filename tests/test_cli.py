@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
-from fgvr_bench.cli.main import COMMANDS, main
+from fgvr_bench.cli.main import COMMANDS, fgvr_bench, main
 
 SIX = ("aircraft-102", "bird-200", "car-196", "dog-120", "flower-102", "pet-37")
 
@@ -192,3 +193,12 @@ def test_a_defect_is_one_paragraph_and_its_traceback_goes_to_a_file(
 def test_the_module_is_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "fgvr_bench", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("fgvr-bench, version ")
+
+
+@pytest.mark.parametrize("group", ["options", "datasets", "leaderboard", "results"])
+def test_no_line_of_a_group_s_help_is_cut(group: str) -> None:
+    """Click cuts the first sentence of a command at 80 columns; each says its line itself."""
+    done = CliRunner().invoke(fgvr_bench, [group, "--help"], terminal_width=80)
+    listed = done.stdout.partition("Commands:")[2].strip().splitlines()
+    assert listed
+    assert [line for line in listed if line.endswith("...")] == []

@@ -34,7 +34,7 @@ def datasets(ctx: click.Context) -> None:
         ctx.invoke(list_datasets, roots=())
 
 
-@datasets.command("list")
+@datasets.command("list", short_help="List the datasets, and which are on this machine.")
 @DATA_ROOT
 def list_datasets(roots: tuple[Path, ...]) -> None:
     """List the datasets there are, and which of them are on this machine."""
@@ -63,7 +63,7 @@ def _where(plugin: DatasetPlugin, roots: Sequence[Path]) -> str:
     return found or "absent"
 
 
-@datasets.command()
+@datasets.command(short_help="Compare every image with what was published.")
 @click.argument("names", metavar="DATASET...", nargs=-1, required=True)
 @DATA_ROOT
 @click.option("--split", "splits", multiple=True, help="Look at this split only; several times.  [default: all]")
@@ -119,7 +119,7 @@ def _show(report: Report, root: Path | None) -> None:
     click.echo(f"{report.dataset}: {verdict}" + (f" ({root})" if root else ""))
 
 
-@datasets.command()
+@datasets.command(short_help="Download a dataset from its official page.")
 @click.argument("names", metavar="DATASET...", nargs=-1, required=True)
 @click.option(
     "--data-root",
@@ -157,7 +157,7 @@ def fetch(names: tuple[str, ...], root: Path | None) -> None:
         raise SystemExit(1)
 
 
-@datasets.command()
+@datasets.command(short_help="Import a list of classes or examples.")
 @click.argument("name", metavar="DATASET")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--name", "called", help="What to call the list, for example seen.  [default: as the file]")

@@ -33,7 +33,7 @@ def leaderboard() -> None:
     """Build boards from results."""
 
 
-@leaderboard.command()
+@leaderboard.command(short_help="Build the board of all complete runs.")
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--format", "kind", type=click.Choice(list(FORMATS)), help="[default: by the ending of --output, else text]"

@@ -44,7 +44,7 @@ def options() -> None:
     """Build, check and look at option sets: the choices that questions offer."""
 
 
-@options.command()
+@options.command(short_help="Mine an option set, or find the one mined before.")
 @click.option("--dataset", "-d", "name", required=True, help="The dataset's name.")
 @click.option("--split", default="test", show_default=True, help="Part of the dataset.")
 @click.option("--miner", help="Who chooses the wrong answers.  [default: the dataset's own miner, or clip]")
@@ -104,7 +104,7 @@ def build(
     click.echo(str(out or made.path))
 
 
-@options.command()
+@options.command(short_help="Check that an option set is whole and fits.")
 @click.argument("file", type=FILE)
 @DATA_ROOT
 def verify(file: Path, roots: tuple[Path, ...]) -> None:
@@ -137,7 +137,7 @@ def verify(file: Path, roots: tuple[Path, ...]) -> None:
     )
 
 
-@options.command()
+@options.command(short_help="Show where an option set came from, and questions.")
 @click.argument("file", type=FILE)
 @click.option("--html", type=FILE, help="Write a page with images, choices and similarities.")
 @click.option("--examples", "wanted", type=click.IntRange(min=1), help="Questions to show.  [default: 10; page: 60]")
@@ -163,7 +163,7 @@ def show(file: Path, html: Path | None, wanted: int | None, seed: int, roots: tu
     )
 
 
-@options.command()
+@options.command(short_help="Compare two option sets of one dataset.")
 @click.argument("a", type=FILE)
 @click.argument("b", type=FILE)
 def compare(a: Path, b: Path) -> None:
@@ -198,7 +198,7 @@ def compare(a: Path, b: Path) -> None:
             click.echo(f"{one.example_id}\n  A: {' · '.join(one.choices)}\n  B: {' · '.join(other.choices)}")
 
 
-@options.command()
+@options.command(short_help="Measure what options give away without a picture.")
 @click.argument("files", type=FILE, nargs=-1, required=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Divides the questions into halves.")
 @click.option("--write/--no-write", default=True, show_default=True, help="Put the figures into the set's header.")

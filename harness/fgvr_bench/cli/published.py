@@ -22,7 +22,7 @@ DATA_ROOT = click.option(
 )
 
 
-@click.command("import")
+@click.command("import", short_help="Make an option set of a published JSON file.")
 @click.argument("file", type=click.Path(path_type=Path))
 @DATASET
 @SPLIT
@@ -61,7 +61,7 @@ def _settle(made: Path, target: Path, pinned: bool, file: Path) -> Path:
     return made.replace(target)
 
 
-@click.command("export")
+@click.command("export", short_help="Give the published JSON file back.")
 @click.argument("option_set", metavar="SET", type=click.Path(path_type=Path), required=False)
 @click.option("--dataset", "-d", "name", help="Export this dataset's published set in place of a SET file.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The JSON file to write.")
@@ -86,7 +86,7 @@ def export(option_set: Path | None, name: str | None, out: Path) -> None:
     click.echo(f"{out} ({out.stat().st_size:,} bytes)")
 
 
-@click.command("fetch")
+@click.command("fetch", short_help="Download the published option set of a dataset.")
 @click.argument("names", metavar="DATASET...", nargs=-1, required=True)
 def fetch(names: tuple[str, ...]) -> None:
     """Download the published option set of DATASET ('all': of each that has one) and check its SHA-256."""
