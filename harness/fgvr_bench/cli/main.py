@@ -24,7 +24,7 @@ from fgvr_bench.errors import FgvrError
 COMMANDS = {
     "run": ("run", "Ask models the questions of datasets, and score the answers."),
     "score": ("score", "Parse and score stored responses again."),
-    "results": ("results", "Import answers that others published."),
+    "results": ("results", "Verify, merge and import results."),
     "leaderboard": ("leaderboard", "Build boards from results."),
     "compare": ("compare", "Hold two runs against one another."),
     "report": ("report", "Write results as pages with pictures and charts."),
