@@ -64,18 +64,16 @@ def read_mat(path: Path, *variables: str) -> list[Any]:
     Raises:
         DataInvalid: unreadable, truncated, of another kind, or without one of the variables.
     """
-    import io
-
     import numpy as np
-    from scipy.io import loadmat
+
+    from fgvr_bench.core.mat_files import MatInvalid, load_mat
 
     data = _bytes_of(path)
     try:
-        found = loadmat(io.BytesIO(data), squeeze_me=True)  # all of it: a cut in any variable is a damaged file
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        found = load_mat(data)
+    except MatInvalid as error:
         raise DataInvalid(
-            f"{path} is truncated or no MATLAB file of version 7 or older ({len(data):,} bytes; {reason}).",
+            f"{path} is truncated or no MATLAB file of version 7 or older ({len(data):,} bytes; {error}).",
             hint="Fetch it again.",
         ) from error
     absent = [name for name in variables if name not in found]
