@@ -33,7 +33,8 @@ def alignment(model: Any, exam: Exam, every: int) -> dict[str, list[int]]:
     from finedefics.families import family_of
 
     family = family_of(model.eval())
-    end = family.embed(torch.tensor([[family.end_of_text]]))
+    device = exam.pictures.device
+    end = family.embed(torch.tensor([[family.end_of_text]], device=device))
     labels = [species.label for species in SPECIES]
     places = list(range(0, len(exam.examples), every))
     own = [labels.index(exam.examples[place].label) for place in places]
@@ -56,7 +57,7 @@ def _texts(family: Any, tokenizer: Any, texts: Sequence[str]) -> torch.Tensor:
     """Return the texts' embeddings, one by one: shape (texts, hidden)."""
     rows = []
     for text in texts:
-        ids = torch.tensor([[*tokenizer(text).input_ids, family.end_of_text]])
+        ids = torch.tensor([[*tokenizer(text).input_ids, family.end_of_text]], device=family.head.weight.device)
         rows.append(family.decoder(inputs_embeds=family.embed(ids), use_cache=False).last_hidden_state[0, -1])
     return normalize(torch.stack(rows), dim=-1)
 

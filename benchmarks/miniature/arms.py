@@ -76,17 +76,19 @@ class Tuned:
     seconds: float
 
 
-def tune_arm(arm: Arm, rows: Rows, base: Any, processor: Any, seed: int, steps: int = STEPS) -> Tuned:
+def tune_arm(
+    arm: Arm, rows: Rows, base: Any, processor: Any, seed: int, steps: int = STEPS, device: str = "cpu"
+) -> Tuned:
     """Train a copy of the base model as an arm has it."""
     from finedefics.joining import RowCache
 
-    start, cache = time.time(), RowCache()
+    start, cache = time.time(), RowCache(device)
     model, losses = copy.deepcopy(base), {}
     for stage, count in (("align", arm.aligned(steps)), ("tune", steps - arm.aligned(steps))):
         if count:
             more = {"learning_rate": arm.rates.get(stage, RATE[stage]), **(arm.recipe if stage == "align" else {})}
             given = rows.align if stage == "align" else rows.tune
-            losses[stage] = train(stage, given, model, processor, cache, count, seed, more)
+            losses[stage] = train(stage, given, model, processor, cache, count, seed, device, more)
     return Tuned(model.eval(), losses, time.time() - start)
 
 
@@ -98,6 +100,7 @@ def train(
     cache: RowCache,
     steps: int,
     seed: int,
+    device: str,
     more: dict[str, Any],
 ) -> list[float]:
     """Carry out a stage on a model in memory; return the logged losses."""
@@ -109,12 +112,14 @@ def train(
         batch_size=BATCH,
         per_device=BATCH,
         max_steps=steps,
+        compiled=False,
         warmup_steps=min(WARMUP, steps // 4),
         seed=seed,
     ).changed(**more)
     carry_out = finedefics.align if stage == "align" else finedefics.tune
+    place = "cpu" if device == "cpu" else "auto"
+    conduct = finedefics.Conduct(log_every=8)
     done = carry_out(
-        rows, model, recipe=trained, processor=processor, device="cpu", check=False, cache=cache,
-        conduct=finedefics.Conduct(log_every=8),
-    )  # fmt: skip
+        rows, model, recipe=trained, processor=processor, device=place, check=False, cache=cache, conduct=conduct
+    )
     return [round(record.loss, 4) for record in done.records]

@@ -30,7 +30,7 @@ def write_tuned(folder: Path, record: Record, before: Record, command: str, vers
         "trained on": f"moth-24 train, {record['shots']} images a species",
         "stage I": f"{steps['align']} steps of {steps['batch']} rows, rate {rates['align']:g}",
         "stage II": f"{steps['all'] - steps['align']} steps of {steps['batch']} rows, rate {rates['tune']:g}",
-        "device": "cpu",
+        "device": record["device"],
         "time": f"{record['seconds']:.0f} s",
     }
     rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items())

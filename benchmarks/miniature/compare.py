@@ -55,6 +55,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=["validation", "test"], default="test")
     parser.add_argument("--out", type=Path, default=None, help="file of results, a line a model")
     parser.add_argument("--rows", type=Path, default=cache_folder() / "miniature" / "rows", help="folder of rows")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda takes the first GPU")
     parser.add_argument("--per-species", type=int, default=None, help="images a species of the split (all)")
     parser.add_argument("--steps", type=int, default=STEPS, help="optimiser steps of an arm")
     parser.add_argument("--shots", type=int, default=None, help="as many images a species in every arm (the suite's)")
@@ -70,9 +71,9 @@ def run(settings: argparse.Namespace) -> int:
     from transformers import AutoTokenizer
 
     processor = architecture.make_processor(AutoTokenizer.from_pretrained(settings.base))
-    model = base.load(settings.base, "cpu")
+    model = base.load(settings.base, settings.device)
     pixels, examples = images.named(settings.split, settings.per_species, 1)
-    exam = Exam(examples, pixels, processor.tokenizer)
+    exam = Exam(examples, pixels, processor.tokenizer, settings.device)
     out = settings.out or RESULTS / f"{settings.split}.jsonl"
     book = Book(out)
     if ("base", 0, 0) not in book.done:
@@ -128,7 +129,7 @@ def carry_out(job: Job, settings: argparse.Namespace, model: Any, processor: Any
     from benchmarks.miniature.arms import tune_arm
 
     rows = rows_for(job.arm.wished(job.shots, job.seed), settings.rows)
-    tuned = tune_arm(job.arm, rows, model, processor, job.seed, settings.steps)
+    tuned = tune_arm(job.arm, rows, model, processor, job.seed, settings.steps, settings.device)
     record = {
         "arm": job.arm.name,
         "shots": job.shots,
@@ -138,6 +139,7 @@ def carry_out(job: Job, settings: argparse.Namespace, model: Any, processor: Any
         "losses": tuned.losses,
         "rates": {**RATE, **job.arm.rates},
         "steps": {"align": job.arm.aligned(settings.steps), "all": settings.steps, "batch": BATCH},
+        "device": base.device_name(settings.device),
         "seconds": round(tuned.seconds, 1),
     }
     if settings.keep is not None and job.arm == BOTH:

@@ -32,18 +32,23 @@ class Paper:
 class Exam:
     """Questions about the pictures of one split; a model answers by its likeliest letter."""
 
-    def __init__(self, examples: Sequence[Example], pixels: Any, tokenizer: Any, batch: int = 120) -> None:
+    def __init__(
+        self, examples: Sequence[Example], pixels: Any, tokenizer: Any, device: str = "cpu", batch: int = 120
+    ) -> None:
         """Prepare.
 
         Args:
             examples: of moth-24.
             pixels: their pictures, bytes of shape (n, 96, 96, 3).
             tokenizer: the model's.
+            device: where the models are.
             batch: questions at once.
         """
         self.examples = list(examples)
-        self.pictures, self.tokenizer, self._batch = Pictures(pixels, "cpu"), tokenizer, batch
-        self._letters = torch.tensor([tokenizer.convert_tokens_to_ids(f"▁{letter}") for letter in "ABCD"])
+        self.pictures, self.tokenizer, self._batch = Pictures(pixels, device), tokenizer, batch
+        self._letters = torch.tensor(
+            [tokenizer.convert_tokens_to_ids(f"▁{letter}") for letter in "ABCD"], device=device
+        )
 
     @cached_property
     def siblings(self) -> Paper:
@@ -83,6 +88,7 @@ class Exam:
         for start in range(0, len(asked), self._batch):
             part = asked[start : start + self._batch]
             inputs = self.tokenizer([paper.texts[place] for place in part], return_tensors="pt", padding=True)
+            inputs = inputs.to(self.pictures.device)
             pixels = self.pictures.take(torch.tensor(part))
             if blind:
                 pixels = torch.full_like(pixels, GREY / 127.5 - 1)
