@@ -27,8 +27,11 @@ _PLACES = {
     "TrainingRow": "rows",
     "align": "stages",
     "merge": "merging",
+    "load_released": "released",
     "preset": "presets",
     "read_rows": "rows",
+    "released_batch": "released",
+    "released_losses": "released",
     "train": "whole",
     "tune": "stages",
 }

@@ -136,6 +136,8 @@ def _merged(
 
     difference = None
     model = load_weights(start, "float32" if recipe.method == "full" else precision)
+    if dtype == "float32":
+        model = model.float()  # before the adapters are added, so that the sum is not rounded to fewer bits
     if recipe.method == "qlora":
         difference = _take_back_from_four_bits(model, start, precision, keep=into == "original")
     module = StageModule(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
 
-from finedefics.collation import Collator
+from finedefics.collation import IGNORED, Collator
 from finedefics.joining import RowCache
 from finedefics.objective import Temperatures, Weights
 from finedefics.presets import Recipe
@@ -28,22 +29,26 @@ class StageModule(nn.Module):
         self.reading: Any = reading
         self.weights = weights
 
-    def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+    def forward(self, batch: Mapping[str, Any], share: float = 1.0) -> dict[str, Tensor]:
         """Return ``total``, with gradients, and every computed term without, each of shape ().
 
         Args:
             batch: as `finedefics.collation.Collator` makes it, on the model's device.
+            share: factor of the generation loss, in ``total`` and by itself.
         """
         losses = stage_one_losses(
             self.model,
             batch,
             temperatures=self.temperatures if self.temperatures is not None else Temperatures(),
             reading=self.reading,
-            weights=self.weights,
+            weights=replace(self.weights, generation=share * self.weights.generation),
             # One pass spares a GPU many small ones; on a processor, attention over the whole row costs more than that.
             packed=next(self.model.parameters()).is_cuda,
         )
-        return {**losses.detached(), "total": losses.total}
+        found = {**losses.detached(), "total": losses.total}
+        if "generation" in found:
+            found["generation"] = share * found["generation"]
+        return found
 
 
 def weights_for(recipe: Recipe, contrasts: bool) -> Weights:
@@ -80,7 +85,18 @@ def make_stage(stage: str, model: Any, processor: Any, recipe: Recipe, cache: Ro
         answer_only=recipe.trains_on_answer_only,
         texts=contrasts,
     )
-    return Stage(stage, module, cache.collator(collator, processor) if cache is not None else collator, temperatures)
+    return Stage(
+        stage,
+        module,
+        cache.collator(collator, processor) if cache is not None else collator,
+        temperatures,
+        learnt_tokens if recipe.reading == "paper" else None,
+    )
+
+
+def learnt_tokens(batch: Mapping[str, Any]) -> int:
+    """Return how many tokens the generation loss of a batch is the mean over."""
+    return int((batch["labels"][:, 1:] != IGNORED).sum())
 
 
 def spare_temperatures(accelerator: Any, made: Stage) -> None:

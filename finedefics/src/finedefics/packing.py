@@ -18,9 +18,6 @@ from torch import Tensor
 ATTENTION = "finedefics_packed"
 """Name of the variable-length attention among transformers' attention functions."""
 
-FAINT = -1e30
-"""Swamps any score, as the smallest number of the precision does, but is far above it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -32,9 +29,6 @@ class Block:
     """Shape (n, L), bool: tokens that are packed."""
     positions: Tensor
     """Shape (n, L), integers."""
-    unseen: Tensor | None = None
-    """Shape (n, L), bool: tokens that no other may attend to, and that themselves attend to their whole sequence alike
-    (left padding under eager attention); None where there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +47,9 @@ class Packed:
     """No sequence is longer."""
     places: tuple[Tensor, ...]
     """For each block, shape (n, L): where each kept token lies in the row."""
-    unseen: Tensor | None
-    """Shape (T,), as in `Block`."""
 
     def mask(self, window: int | None = None) -> Tensor:
-        """Return what is added to attention scores, (1, 1, T, T): 0, the smallest number, or `FAINT`.
+        """Return what is added to attention scores, (1, 1, T, T): 0 or the smallest number.
 
         Args:
             window: how many tokens back a token sees, itself included; None for all.
@@ -66,14 +58,10 @@ class Packed:
         behind = torch.ones_like(same).tril()
         if window is not None:
             behind = behind.triu(1 - window)
-        lowest = torch.finfo(self.embedded.dtype).min
-        if self.unseen is None:
-            seen, faint = same & behind, torch.zeros_like(same)
-        else:
-            seen = same & behind & ~self.unseen[None, :] & ~self.unseen[:, None]
-            faint = same & self.unseen[:, None]
-        added = torch.full(same.shape, lowest, dtype=self.embedded.dtype, device=same.device)
-        return added.masked_fill(faint, FAINT).masked_fill(seen, 0.0)[None, None]
+        added = torch.full(
+            same.shape, torch.finfo(self.embedded.dtype).min, dtype=self.embedded.dtype, device=same.device
+        )
+        return added.masked_fill(same & behind, 0.0)[None, None]
 
 
 def pack(blocks: Sequence[Block]) -> Packed:
@@ -85,10 +73,6 @@ def pack(blocks: Sequence[Block]) -> Packed:
     ends = torch.nn.functional.pad(counts.cumsum(0), (1, 0)).to(torch.int32)
     numbers = torch.arange(len(counts), device=index.device)
     places = torch.split(kept.cumsum(0) - 1, [block.kept.numel() for block in blocks])
-    unseen = None
-    if any(block.unseen is not None for block in blocks):
-        all_unseen = [torch.zeros_like(block.kept) if block.unseen is None else block.unseen for block in blocks]
-        unseen = torch.cat([each.flatten() for each in all_unseen])[index]
     return Packed(
         embedded=torch.cat([block.embedded.reshape(-1, width) for block in blocks])[index][None],
         positions=torch.cat([block.positions.flatten() for block in blocks])[index][None],
@@ -96,7 +80,6 @@ def pack(blocks: Sequence[Block]) -> Packed:
         ends=ends,
         longest=max(block.kept.shape[1] for block in blocks),
         places=tuple(place.view(block.kept.shape) for place, block in zip(places, blocks, strict=True)),
-        unseen=unseen,
     )
 
 
@@ -106,14 +89,14 @@ def decode(decoder: Any, packed: Packed, *, dense: bool | None = None) -> Tensor
     Args:
         decoder: transformers' language model without head.
         packed: the row.
-        dense: whether attention takes a mask of T × T instead of the sequences' ends; by default on processors, in
-            more than 16 bits, and where tokens are unseen.
+        dense: whether attention takes a mask of T × T instead of the sequences' ends; by default on processors and in
+            more than 16 bits.
 
     Returns:
         States after the last norm, shape (T, H).
     """
     if dense is None:
-        dense = packed.unseen is not None or half_precision(packed.embedded) is None
+        dense = half_precision(packed.embedded) is None
     given: dict[str, Any] = {"inputs_embeds": packed.embedded, "position_ids": packed.positions, "use_cache": False}
     if dense:
         mask = packed.mask(getattr(decoder.config, "sliding_window", None))
@@ -141,13 +124,13 @@ def half_precision(states: Tensor) -> torch.dtype | None:
 
 
 @contextlib.contextmanager
-def attending(decoder: Any) -> Iterator[None]:
-    """Let a decoder's layers attend by `packed_attention` while the block lasts."""
+def attending(decoder: Any, how: str = ATTENTION) -> Iterator[None]:
+    """Let a decoder's layers attend by `packed_attention`, or ``eager``, while the block lasts."""
     from transformers import AttentionInterface
 
     AttentionInterface.register(ATTENTION, packed_attention)
     before = decoder.config._attn_implementation
-    decoder.config._attn_implementation = ATTENTION
+    decoder.config._attn_implementation = how
     try:
         yield
     finally:

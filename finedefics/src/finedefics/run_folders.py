@@ -69,13 +69,14 @@ def enter(
         return
     if accelerator.is_main_process:
         before = read_facts(output) if (output / FACTS).exists() else None
-        if fresh and before is not None:
+        if before is not None and (fresh or not found(output)):  # without a checkpoint there is nothing to go on with
             _clear(output)
+            before = None
         elif before is not None:
             _refuse_another(output, before, facts)
         elif output.exists() and any(path.name[0] != "." for path in output.iterdir()):
             raise UsageError(f"{output} holds something else already.", hint="Give a new folder as --output.")
-        if fresh or before is None:
+        if before is None:
             write_json(output / FACTS, {"format": FORMAT, "version": VERSION, **facts})
         _note_execution(output, watcher)
     accelerator.wait_for_everyone()
@@ -98,7 +99,7 @@ def _clear(output: Path) -> None:
     for _, checkpoint in found(output):
         shutil.rmtree(checkpoint)
     shutil.rmtree(output / ADAPTER, ignore_errors=True)
-    for name in (LOG, PLOT, FACTS):
+    for name in (LOG, PLOT, FACTS, "machine.json"):
         (output / name).unlink(missing_ok=True)
 
 

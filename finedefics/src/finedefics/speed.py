@@ -7,7 +7,11 @@ from typing import Any
 
 from torch import nn
 
+from fgvr_bench.engines.huggingface.compiling import repeated_blocks
 from finedefics.families import unwrapped
+
+PROJECTIONS = ("modality_projection", "multi_modal_projector")
+"""Parts between the towers that are compiled too."""
 
 
 def compile_layers(model: nn.Module, **settings: Any) -> int:
@@ -28,10 +32,6 @@ def compile_layers(model: nn.Module, **settings: Any) -> int:
 
 
 def _layers(model: nn.Module) -> Iterator[nn.Module]:
-    """Yield the members of every list of like layers, and a projection that stands alone."""
-    for name, module in model.named_modules():
-        members = list(module) if isinstance(module, nn.ModuleList) else []
-        if len(members) > 1 and len({type(member) for member in members}) == 1:
-            yield from members
-        elif name.endswith("modality_projection"):
-            yield module
+    """Yield the layers of every tower, and the projection between them."""
+    yield from repeated_blocks(model)
+    yield from (module for name, module in model.named_modules() if name.endswith(PROJECTIONS))

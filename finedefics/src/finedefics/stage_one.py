@@ -7,7 +7,7 @@ What a step reads off the decoder, f being its states after the last norm and e 
 * each question: the states before the tokens that are learnt.
 
 The straightforward step runs the decoder once for each of these groups.  The packed one runs it once for all; its
-losses and gradients are the same.
+losses and gradients are the same.  (Left-padded questions under ``released`` have a pass of their own in both.)
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from finedefics.collation import IGNORED
 from finedefics.contrast import Embeddings
 from finedefics.families import Family, family_of
 from finedefics.gathering import processes
@@ -31,7 +32,7 @@ from finedefics.objective import (
     generation_loss,
     weighed,
 )
-from finedefics.packing import Block, decode, pack
+from finedefics.packing import Block, attending, decode, pack
 from finedefics.texts import Texts, text_groups
 
 Batch = Mapping[str, Any]
@@ -85,9 +86,10 @@ def stage_one_losses(
 
 def _learnt(batch: Batch, reading: Reading) -> tuple[Tensor, Tensor]:
     """Return rows and columns of the states that predict what is learnt."""
-    learnt = batch["attention_mask"] == 1 if reading == "released" else batch["labels"] != -100
-    wanted = learnt[:, 1:]
-    rows, columns = wanted.nonzero(as_tuple=True)
+    learnt = batch["labels"] != IGNORED
+    if reading == "released":
+        learnt = learnt & (batch["attention_mask"] == 1)
+    rows, columns = learnt[:, 1:].nonzero(as_tuple=True)
     return rows, columns
 
 
@@ -119,8 +121,28 @@ def _with_end(family: Family, features: Tensor) -> Tensor:
     return torch.cat([features.to(embedded.dtype), embedded.expand(features.shape[0], 1, -1)], dim=1)
 
 
-def _left_padded(mask: Tensor) -> bool:
-    return bool((mask[:, 0] == 0).any())
+def _asked_apart(family: Family, batch: Batch, features: Tensor, reading: Reading) -> Tensor | None:
+    """Return the states of questions and answers where they need a pass of their own, else None; shape (B, T, H).
+
+    The published reading learns a row's first token too, which under left padding a padding token predicts: it sees
+    its whole row alike.  Fused attention has the right states there, but wrong gradients (it keeps the logarithm of a
+    sum in which the number of tokens is lost beside the smallest number), so this pass runs on eager attention.
+    """
+    mask = batch["attention_mask"] == 1
+    if reading != "released" or not bool((~mask[:, :-1] & mask[:, 1:]).any()):
+        return None
+    asked = family.merged(batch["input_ids"], features)
+    seen = torch.ones(mask.shape[1], mask.shape[1], dtype=torch.bool, device=mask.device).tril() & mask[:, None]
+    # Eager attention takes its softmax in 32 bits, where the smallest number of 64 would be minus infinity.
+    lowest = max(torch.finfo(asked.dtype).min, torch.finfo(torch.float32).min)
+    added = torch.full(seen.shape, lowest, dtype=asked.dtype, device=mask.device).masked_fill(seen, 0.0)[:, None]
+    with attending(family.decoder, "eager"):
+        return _states(family, asked, added)
+
+
+def _states(family: Family, embedded: Tensor, mask: Tensor | None) -> Tensor:
+    states: Tensor = family.decoder(inputs_embeds=embedded, attention_mask=mask, use_cache=False).last_hidden_state
+    return states
 
 
 def _separate_passes(
@@ -132,39 +154,15 @@ def _separate_passes(
     reading: Reading,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Run the decoder once a group; return the states that predict, and the embeddings by group."""
-
-    def run(embedded: Tensor, mask: Tensor | None) -> Tensor:
-        states: Tensor = family.decoder(inputs_embeds=embedded, attention_mask=mask, use_cache=False).last_hidden_state
-        return states
-
-    asked = family.merged(batch["input_ids"], features)
-    mask = batch["attention_mask"]
-    if reading == "released" and _left_padded(mask):
-        mask = _eager_mask(mask, asked.dtype)
-    hidden = run(asked, mask)[learnt]
+    asked = _asked_apart(family, batch, features, reading)
+    if asked is None:
+        asked = _states(family, family.merged(batch["input_ids"], features), batch["attention_mask"])
     if not groups:
-        return hidden, {}
-    found = {"image": run(_with_end(family, features), None)[:, -1]}
+        return asked[learnt], {}
+    found = {"image": _states(family, _with_end(family, features), None)[:, -1]}
     for name, texts in groups.items():
-        found[name] = run(family.embed(texts.ids), texts.mask)[texts.rows, texts.columns]
-    return hidden, found
-
-
-def _eager_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the mask that eager attention adds under left padding: padded tokens see their whole row alike.
-
-    Only the published reading looks at such a token's state: the one before a row's first token predicts it.
-
-    Args:
-        mask: shape (B, T).
-        dtype: of the scores.
-
-    Returns:
-        Shape (B, 1, T, T).
-    """
-    seen = torch.ones(mask.shape[1], mask.shape[1], dtype=torch.bool, device=mask.device).tril() & (mask[:, None] == 1)
-    added = torch.full(seen.shape, torch.finfo(dtype).min, dtype=dtype, device=mask.device)
-    return added.masked_fill(seen, 0.0)[:, None]
+        found[name] = _states(family, family.embed(texts.ids), texts.mask)[texts.rows, texts.columns]
+    return asked[learnt], found
 
 
 def _packed_pass(
@@ -176,7 +174,13 @@ def _packed_pass(
     reading: Reading,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Run the decoder once over everything; return the same as `_separate_passes`."""
-    blocks = {"asked": _asked_block(family.merged(batch["input_ids"], features), batch["attention_mask"], reading)}
+    apart = _asked_apart(family, batch, features, reading)
+    if apart is not None and not groups:
+        return apart[learnt], {}
+    blocks: dict[str, Block] = {}
+    if apart is None:
+        kept = batch["attention_mask"] == 1
+        blocks["asked"] = Block(family.merged(batch["input_ids"], features), kept, _counted(kept))
     if groups:
         images = _with_end(family, features)
         whole = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
@@ -189,7 +193,7 @@ def _packed_pass(
     found = {name: states[places[name][texts.rows, texts.columns]] for name, texts in groups.items()}
     if groups:
         found["image"] = states[places["image"][:, -1]]
-    return states[places["asked"][learnt]], found
+    return apart[learnt] if apart is not None else states[places["asked"][learnt]], found
 
 
 def _counted(mask: Tensor) -> Tensor:
@@ -200,13 +204,6 @@ def _counted(mask: Tensor) -> Tensor:
 def _from_zero(mask: Tensor) -> Tensor:
     """Return positions from 0 along each row, padding counted."""
     return torch.arange(mask.shape[1], device=mask.device).expand(mask.shape)
-
-
-def _asked_block(embedded: Tensor, mask: Tensor, reading: Reading) -> Block:
-    kept = mask == 1
-    if reading == "released" and _left_padded(mask):
-        return Block(embedded, torch.ones_like(kept), _from_zero(kept), unseen=~kept)
-    return Block(embedded, kept, _counted(kept))
 
 
 def _text_block(family: Family, texts: Texts) -> Block:

@@ -39,6 +39,9 @@ class Stage:
     """Makes a batch of rows; travels to worker processes."""
     temperatures: nn.Module | None = None
     """Stage I's, inside `module`."""
+    tokens: Callable[[Any], int] | None = None
+    """Counts the learnt tokens of a batch, by which its generation loss is weighed among those of its step; None
+    weighs all passes alike, as the published script did."""
 
 
 class Training:
@@ -116,10 +119,10 @@ class Training:
 
         taken: list[tuple[Prepared, torch.Tensor]] = []
         norm: torch.Tensor | None = None
-        for _ in range(self.plan.accumulated):
-            prepared = next(passes)
+        waiting = [next(passes) for _ in range(self.plan.accumulated)]
+        for prepared, share in zip(waiting, self._shares(waiting), strict=True):
             with self.accelerator.accumulate(self.module):
-                losses = self.module(send_to_device(prepared.batch, self.accelerator.device, non_blocking=True))
+                losses = self.module(send_to_device(prepared.batch, self.accelerator.device, non_blocking=True), share)
                 self.accelerator.backward(losses["total"])
                 window.append({name: value.detach() for name, value in losses.items()})
                 taken.append((prepared, losses["total"].detach()))
@@ -130,8 +133,23 @@ class Training:
                     self._refuse_not_finite(taken, norm)
                 self.optimizer.step()
                 self.optimizer.zero_grad()
-        self.schedule.step()
+        if not self.accelerator.optimizer_step_was_skipped:  # float16's first steps overflow, and count for nothing
+            self.schedule.step()
         return norm
+
+    def _shares(self, waiting: Sequence[Prepared]) -> list[float]:
+        """Return what each pass's generation loss counts: its share of the step's learnt tokens, 1 on average.
+
+        The loss of a step is then the mean over its tokens, however many passes it is cut into.
+        """
+        import torch
+
+        if self.stage.tokens is None or len(waiting) == 1:
+            return [1.0] * len(waiting)
+        own = [float(self.stage.tokens(prepared.batch)) for prepared in waiting]
+        counts = self.accelerator.reduce(torch.tensor(own, device=self.accelerator.device), reduction="sum")
+        mean = counts.mean()
+        return [float(count / mean) if count else 1.0 for count in counts]  # without tokens the loss is 0 anyhow
 
     def _refuse_not_finite(self, taken: Sequence[tuple[Prepared, torch.Tensor]], norm: Any = None) -> None:
         """Stop before weights are spoilt, naming the rows.
