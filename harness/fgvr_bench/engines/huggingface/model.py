@@ -86,9 +86,10 @@ class HuggingFaceModel(Model):
             "processor_class": type(processor).__name__,
             "image_processor_class": type(processor.image_processor).__name__,
             "tokenizer_class": type(processor.tokenizer).__name__,
-            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+            "parameters": int(self.model.num_parameters()),
             "attention": self._plan.attention,
             "compiled": self._plan.compiled,
+            "quantize": self._plan.quantize,
             "template": self.preparer.template.text,
         }
 
