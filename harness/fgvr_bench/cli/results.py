@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,11 +13,13 @@ from fgvr_bench.cli.output import inert, note, progress
 from fgvr_bench.core.evaluate import main_metric, percent
 from fgvr_bench.core.host import host
 from fgvr_bench.core.importing import AnswerFormat, import_run
-from fgvr_bench.core.verify_runs import Verified
 from fgvr_bench.errors import FgvrError
 from fgvr_bench.metrics.cautions import cautions
 from fgvr_bench.protocols.foci_import import TASK, import_answers, read_rows
 from fgvr_bench.types import Question, Response
+
+if TYPE_CHECKING:
+    from fgvr_bench.core.verify_runs import Verified
 
 
 def _read_foci(text: str, dataset: str, split: str) -> Iterator[tuple[Question, Response]]:
