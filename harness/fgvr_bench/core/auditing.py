@@ -147,6 +147,8 @@ class Audit:
             else:
                 self.unchecked.append(f"images (its copy of {asked['name']} is another than the one here)")
         self.unchecked += known.absent
+        if self._inputs.get("field_guide"):
+            self.unchecked.append("field guide (a run keeps the digest of its descriptions alone)")
 
     def _of_options(self) -> Iterator[str]:
         if not self._set:

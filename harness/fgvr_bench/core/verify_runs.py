@@ -123,7 +123,9 @@ class Verifier:
             if not content["complete"]:
                 if path.responses_file.exists():
                     problems.append("it has responses and says that it is not complete.")
-                return Verified(folder, None, True, tuple(problems))
+                return Verified(
+                    folder, None, True, tuple(problems), ("answers (finish it: type its run command again)",)
+                )
             return self._verified_answers(path, content, problems)
         except FgvrError as error:
             return Verified(folder, problems=(str(error).replace(f"{folder}{os.sep}", ""),))
