@@ -150,6 +150,10 @@ class DatasetPlugin(ABC):
             DataInvalid: files are there and wrong; names file and line.
         """
 
+    def spelling(self, argument: str) -> str:
+        """Return the one spelling of an argument that may be typed in several ways; runs go by it."""
+        return argument
+
     def present(self, roots: Sequence[Path]) -> str | None:
         """Say in a few words where the files are, or return None where they are absent; reads none of them."""
         return None

@@ -123,7 +123,7 @@ def ready_dataset(host: Host, name: str, settings: RunSettings) -> ReadyDataset:
     """
     plugin, argument = host.datasets.find(name)
     dataset = plugin.open(data_roots(settings.data_roots), argument)
-    return ReadyDataset(name, plugin.card.name + (argument or ""), plugin, dataset)
+    return ReadyDataset(name, plugin.card.name + (plugin.spelling(argument) if argument else ""), plugin, dataset)
 
 
 def assemble(
@@ -143,6 +143,7 @@ def assemble(
     """
     task = find_task(host, settings)
     digest = dataset_digest(data.dataset, settings.split, progress)
+    subset = None if settings.subset is None else read_subset(settings.subset, data.dataset, settings.split)
     option_set: OptionSet | None = None
     if task.needs_options:
         mining = MiningSettings(device=settings.device, workers=settings.workers or 0)
@@ -152,11 +153,12 @@ def assemble(
     elif settings.options is not None:
         raise UsageError(f"task {task.name} asks without options, so --options {settings.options} has no use.")
     decoding = model.settings.decoding
-    subset = None if settings.subset is None else read_subset(settings.subset, data.dataset, settings.split)
     orders = _orders(settings, option_set)
     book = _question_book(data.dataset, task, option_set, model.plugin.card, settings, subset, orders)
     if settings.field_guide is not None:
         check_shown(book, settings.protocol, decoding)
+    if decoding.name == "generate":
+        _check_letters(book, data.name)
     inputs: dict[str, Json] = {
         "dataset": {
             "name": data.name,
@@ -177,7 +179,7 @@ def assemble(
         "decoding": {
             "name": decoding.name,
             "max_new_tokens": decoding.max_new_tokens,
-            "full_text": settings.full_text,
+            "full_text": settings.full_text and decoding.name == "generate",
         },
         "batch_plan": {"rule": RULE, "batch_size": settings.batch_size or "auto"},
         **guide_inputs(book.context.descriptions),
@@ -234,6 +236,20 @@ def _bound_settings(settings: ModelSettings, task: Task) -> ModelSettings:
     if settings.decoding.settled is None:
         return settings
     return replace(settings, decoding=replace(settings.decoding, settled=task.settled))
+
+
+def _check_letters(book: QuestionBook, name: str) -> None:
+    """Refuse labels that are letters of choices: of an answer "A" nobody could say which of the two it means.
+
+    Raises:
+        UsageError: there is such a label.
+    """
+    letters = book.question(0).letters
+    if odd := next((label for label in book.context.labels if label.strip().upper() in letters), None):
+        raise UsageError(
+            f"the label {odd!r} of {name} could be taken for the letter of a choice, {', '.join(letters)}.",
+            hint="Give its class a longer name, or ask without letters: --decoding logprob, or another --task.",
+        )
 
 
 def _orders(settings: RunSettings, option_set: OptionSet | None) -> int:

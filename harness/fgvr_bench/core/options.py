@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from fgvr_bench.core.option_files import OptionSet, iter_options, read_header, w
 from fgvr_bench.core.paths import cache_folder
 from fgvr_bench.core.progress import Progress, quiet
 from fgvr_bench.core.versions import library_versions
-from fgvr_bench.errors import DataInvalid, FgvrError, OptionsInvalid, UsageError
+from fgvr_bench.errors import DataInvalid, FgvrError, ModelUnavailable, OptionsInvalid, UsageError
 from fgvr_bench.interfaces import MiningSettings
 from fgvr_bench.types import LETTERS, Example, Options
 
@@ -91,7 +92,8 @@ def resolve(
         if not path.exists():
             if path.suffix or os.sep in spec:
                 raise OptionsInvalid(
-                    f"option set {spec} does not exist.", hint="Make one with: fgvr-bench options build"
+                    f"option set {spec} does not exist.",
+                    hint=f"Make it with: fgvr-bench options build --dataset {dataset.card.name} --out {spec}",
                 )
             host().miners.find(spec)
     loaded = OptionSet.load(path)
@@ -124,7 +126,8 @@ def find_or_build(
     settings = settings or MiningSettings()
     _check_request(dataset, split, settings)
     settings = replace(settings, dataset_digest=dataset_digest or digest_of(dataset, split, progress))
-    header = _header(dataset, split, miner, settings)
+    with _without_its_model(dataset, miner):
+        header = _header(dataset, split, miner, settings)
     name = f"{slug(split)}-{slug(miner.name)}-k{settings.k}-{digest(_inputs(header))[:12]}.jsonl"
     path = (folder or options_folder(dataset.card.name)) / name
     if (stored := _stored(path, header)) is not None:
@@ -138,9 +141,23 @@ def find_or_build(
         if (stored := _stored(path, header)) is not None:  # another process made it while this one waited
             return stored
         examples = dataset.examples(split)
-        with progress(f"mining {dataset.card.name} {split}", len(examples)) as advance:
+        what = f"mining {dataset.card.name} {split}"
+        with _without_its_model(dataset, miner), progress(what, len(examples)) as advance:
             mined = miner.mine(dataset, examples, settings, advance)
             return write_options(path, header, _checked(mined, examples, miner.name))
+
+
+@contextlib.contextmanager
+def _without_its_model(dataset: Dataset, miner: OptionMiner) -> Iterator[None]:
+    """Say of a model that is not there what it is wanted for, and what goes without it."""
+    try:
+        yield
+    except ModelUnavailable as error:
+        raise ModelUnavailable(
+            f"{error.message} Miner {miner.name} chooses the options of {dataset.card.name} with it.",
+            hint="Take options that need no model (--options random), type the command again with a network, or mine "
+            f"with a folder: fgvr-bench options build --dataset {dataset.card.name} --miner-arg model=FOLDER",
+        ) from error
 
 
 def _check_request(dataset: Dataset, split: str, settings: MiningSettings) -> None:

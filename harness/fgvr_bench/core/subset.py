@@ -73,6 +73,11 @@ def read_subset(spec: str, dataset: Dataset, split: str) -> Subset:
     if other in stored:
         known = _resolve(other, _lists(stored[other], other)[other], dataset, split)
         return Subset(spec, frozenset(dataset.labels()) - known.classes)
+    if path.suffix or "/" in spec:
+        raise UsageError(
+            f"there is no file {spec} with a subset of {name}.",
+            hint="Name a file with a class or an example a line, or an imported list (seen, unseen).",
+        )
     offered = did_you_mean(spec, stored) if stored else f"No list was imported for {name} yet."
     raise UsageError(
         f"there is no subset {spec!r} of {name}. {offered}",

@@ -47,7 +47,8 @@ def settle_decoding(card: ModelCard, task: Task, settings: RunSettings) -> Decod
         )
     return Decoding(
         name=name,
-        max_new_tokens=settings.max_new_tokens or task.max_new_tokens,
+        # Where nothing is generated its length changes nothing, and must not make another run.
+        max_new_tokens=(settings.max_new_tokens if name == "generate" else None) or task.max_new_tokens,
         settled=None if settings.full_text else task.settled,
     )
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -182,6 +182,28 @@ def hub_info(name: str, revision: str | None) -> Any:
         if type(error).__module__.partition(".")[0] in {"httpx", "httpx2", "httpcore", "requests", "urllib3"}:
             raise ConnectionError(str(error)) from error
         raise
+
+
+@contextlib.contextmanager
+def reached_or_cached(name: str) -> Iterator[None]:
+    """Let the block take a repository's files from the cache alone where the hub cannot be reached.
+
+    The hub's own client would try again for a minute, file by file, before it looked there.
+
+    Raises:
+        ModelUnavailable: the hub knows no such name, or wants a login.
+    """
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    try:
+        hub_info(name, None)
+    except ConnectionError:
+        constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _hub_cache_commit(name: str, revision: str) -> str | None:

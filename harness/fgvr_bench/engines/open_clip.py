@@ -18,7 +18,13 @@ from typing import TYPE_CHECKING, Any
 from fgvr_bench.core.files import parse_json
 from fgvr_bench.core.names import near
 from fgvr_bench.engines import torchvision_ops
-from fgvr_bench.engines.checkpoints import file_digest, folder_digest, hub_commit, not_cached
+from fgvr_bench.engines.checkpoints import (
+    file_digest,
+    folder_digest,
+    hub_commit,
+    not_cached,
+    reached_or_cached,
+)
 from fgvr_bench.engines.devices import check_device, resolve_device, resolve_dtype, torch_dtype
 from fgvr_bench.engines.memory import first_line, is_out_of_memory, memory_guard
 from fgvr_bench.engines.split_float import SPLIT_FLOAT, SplitWeights, split_products
@@ -251,7 +257,8 @@ def _locate(checkpoint: str, identity: dict[str, str]) -> tuple[str, str | None,
         return f"local-dir:{folder}", None, identity["sha256"]
     try:
         if checkpoint.startswith(HUB):
-            path = download_pretrained_from_hf(checkpoint.removeprefix(HUB))
+            with reached_or_cached(checkpoint.removeprefix(HUB)):
+                path = download_pretrained_from_hf(checkpoint.removeprefix(HUB))
             return checkpoint, None, file_digest(Path(path))
         name, weights = _split(checkpoint)
         known = open_clip.list_pretrained_tags_by_model(name)
@@ -259,7 +266,9 @@ def _locate(checkpoint: str, identity: dict[str, str]) -> tuple[str, str | None,
             offered = near(weights, known) or known
             raise UsageError(f"{name} has no weights {weights!r} in open_clip. It has: {', '.join(offered)}.")
         settings = get_pretrained_cfg(name, weights)
-        return name, weights, file_digest(Path(download_pretrained(settings)))
+        repository = str(settings.get("hf_hub", "")).rpartition("/")[0]
+        with reached_or_cached(repository) if repository else contextlib.nullcontext():
+            return name, weights, file_digest(Path(download_pretrained(settings)))
     except OSError as error:
         repository = checkpoint.removeprefix(HUB)
         if not checkpoint.startswith(HUB):

@@ -110,6 +110,14 @@ class FolderPlugin(DatasetPlugin):
 
     card = CARD
 
+    def spelling(self, argument: str) -> str:
+        """Return the path without what changes nothing: ``./birds/`` is ``birds``, and ``PATH#noun`` is ``PATH``.
+
+        An absolute path stays one, for whoever reads the results may want to find the pictures by it.
+        """
+        path = argument if os.path.isdir(os.path.expanduser(argument)) else argument.partition("#")[0]
+        return os.path.normpath(path)
+
     def open(self, roots: Sequence[Path], argument: str | None = None) -> FolderDataset:
         """Open the folder `argument`; ``PATH#birds`` asks about birds where else it says objects."""
         if not argument:
