@@ -27,6 +27,7 @@ COMMANDS = {
     "results": ("results", "Verify, merge and import results."),
     "leaderboard": ("leaderboard", "Build boards from results."),
     "compare": ("compare", "Hold two runs against one another."),
+    "probe": ("probe", "Say what a model's layers hold of a dataset's classes."),
     "report": ("report", "Write results as pages with pictures and charts."),
     "options": ("options", "Build, check and look at option sets."),
     "datasets": ("datasets", "List, check and download datasets."),

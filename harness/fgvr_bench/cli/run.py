@@ -21,7 +21,7 @@ from fgvr_bench.interfaces import RunInfo, RunResult
 from fgvr_bench.metrics.cautions import cautions
 
 
-class _BatchSize(click.ParamType[int | None]):
+class BatchSize(click.ParamType[int | None]):
     """A number of questions, or ``auto``."""
 
     name = "auto|N"
@@ -34,7 +34,8 @@ class _BatchSize(click.ParamType[int | None]):
         return self.fail(f"{value!r} is neither 'auto' nor a number above 0", param, ctx)
 
 
-def _model_args(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+def model_args(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """Return the pairs of ``--model-arg``."""
     pairs = [item.partition("=") for item in given]
     for key, equals, _ in pairs:
         if not (key and equals):
@@ -94,12 +95,12 @@ def _model_args(ctx: click.Context, param: click.Parameter, given: tuple[str, ..
     "--model-arg",
     "model_args",
     multiple=True,
-    callback=_model_args,
+    callback=model_args,
     metavar="KEY=VALUE",
     help="A setting of the model's own; several times.",
 )
 @click.option("--trust-remote-code", is_flag=True, help="Run code that comes with the checkpoint (needs --revision).")
-@click.option("--batch-size", type=_BatchSize(), default="auto", show_default=True, help="Questions in a batch.")
+@click.option("--batch-size", type=BatchSize(), default="auto", show_default=True, help="Questions in a batch.")
 @click.option(
     "--workers", type=click.IntRange(min=0), help="Processes that read images ahead.  [default: by the machine]"
 )
