@@ -200,3 +200,14 @@ def test_without_its_libraries_it_says_what_to_type(checkpoint: Path, monkeypatc
 
 def test_help_names_it() -> None:
     assert "probe" in CliRunner().invoke(fgvr_bench, ["--help"]).output
+
+
+def test_a_dataset_without_a_train_split_says_what_probes_need() -> None:
+    class Untaught(Moth24):
+        def examples(self, split: str = "test") -> Any:
+            if split != "test":
+                raise UsageError(f"untaught has no split {split!r}; it has test.")
+            return super().examples(split)
+
+    with pytest.raises(UsageError, match=r"no split 'train'; it has test\. Probes are fitted on a train split"):
+        parts_of(Untaught(), "untaught", "test", None, 0)

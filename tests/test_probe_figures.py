@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from sklearn.metrics import average_precision_score
 from fgvr_bench.probing.alignment import alignment, knowledge, nearest, share, spread
 from fgvr_bench.probing.linear import fit_linear
 from fgvr_bench.probing.neighbours import choose_and_vote, directions, retrieve, vote
+from fgvr_bench.probing.plots import write_plots
+from fgvr_bench.probing.study import Map, Study
+from fgvr_bench.probing.tables import to_text
 
 CLASSES, EACH = 6, 30
 
@@ -158,3 +162,31 @@ def test_a_description_that_retrieves_its_name_is_known() -> None:
 
 def test_a_share_of_nothing_has_no_figure() -> None:
     assert share(np.array([np.nan]), np.array([0])) == {"value": None, "interval": None, "count": 0}
+
+
+def drawn() -> Study:
+    """Return a study of one kind of features, with a map; its retrieval has no figure."""
+    figure, nothing = share(np.array([1.0, 0.0, 1.0, 1.0]), np.arange(4) // 2), share(np.array([np.nan]), np.zeros(1))
+    probed = {
+        "dimensions": 3,
+        "linear": {"accuracy": figure, "C": 1.0, "validation": 0.5, "settled": False},
+        "neighbours": {"accuracy": figure, "k": 1, "validation": 0.5},
+        "retrieval": {"mean average precision": nothing, "recall at 1": nothing},
+    }
+    names = np.eye(30, 5) + 0.1
+    pictures = Map(names[np.arange(60) // 2], np.arange(60) // 2, names, tuple(map(str, range(30))))
+    return Study({"seed": 0}, 0.5, {"test": {"pictures": 4, "left out": 0}}, {"encoder": probed}, map=pictures)
+
+
+def test_the_same_study_gives_the_same_drawings(tmp_path: Path) -> None:
+    files = [write_plots(drawn(), tmp_path / folder) for folder in ("a", "b")]
+    assert [path.name for path in files[0]] == ["probes.svg", "probes.png", "alignment.svg", "alignment.png"]
+    for one, other in zip(*files, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_words_say_what_has_no_figure_and_where_the_solver_gave_up() -> None:
+    text = to_text(drawn())
+    assert "75.0 [" in text
+    assert "–" in text
+    assert "The solver did not come to its end on encoder" in text

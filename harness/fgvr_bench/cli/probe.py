@@ -109,8 +109,7 @@ def probe(
     asked = ProbeSettings(layers, split, limit, seed, batch_size, workers, field_guide)
     found = study(ready, data, asked, progress, note)
     folder = out or Path("probes") / slug(data.name) / slug(ready.name) / found.key
-    text = to_text(found)
+    click.echo(to_text(found))
     write_study(found, folder / "probe.json")
     files = write_plots(found, folder)
-    click.echo(text)
     note(f"{folder / 'probe.json'}, and plots: {', '.join(path.name for path in files)}")

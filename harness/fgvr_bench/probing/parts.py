@@ -54,11 +54,14 @@ def parts_of(
     """
     if split == Split.TRAIN:
         raise UsageError("the train split is what probes are fitted on.", hint="Measure on another: --split test")
-    train, test = (_ordered(dataset, each, limit, seed) for each in (Split.TRAIN, split))
+    try:
+        train, test = (_ordered(dataset, each, limit, seed) for each in (str(Split.TRAIN), split))
+    except UsageError as error:
+        raise UsageError(error.message, hint="Probes are fitted on a train split and measured on another.") from error
     held: list[Example] = []
     if split != Split.VALIDATION:
         try:
-            held = _ordered(dataset, Split.VALIDATION, limit, seed)
+            held = _ordered(dataset, str(Split.VALIDATION), limit, seed)
         except UsageError:  # it has none
             held = []
     rows = {"train": "all", "validation": "all", "test": "all"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from fgvr_bench.core.assembly import ReadyDataset, ReadyModel
@@ -176,6 +177,7 @@ def _identity(model: ReadyModel, settings: ProbeSettings) -> dict[str, Any]:
 def _inputs(model: ReadyModel, settings: ProbeSettings, parts: Mapping[str, Part], classes: Classes) -> dict[str, Any]:
     return {
         "method": METHOD,
+        "versions": {name: version(name) for name in ("numpy", "scikit-learn")},
         "features": _identity(model, settings),
         "pictures": {part: {**found.data, "count": len(found.examples)} for part, found in parts.items()},
         "classes": classes.inputs(),
