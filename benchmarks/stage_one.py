@@ -1,12 +1,15 @@
-"""Stage I on one GPU: the straightforward step beside the packed one, in one run.
+"""Training steps on one GPU: the straightforward step beside the packed one, in one run; stage I, or --stage two.
 
 Idefics2-8B's shape with random weights, LoRA of rank 8 in bfloat16 on the projections that the published recipe
-trains, no quantisation.  A sample is what the published step was measured on: a picture of 36 × 27 patches, 239 tokens
-of question and answer, a description of 100 tokens, 3 negative ones, and the names.  The loss is the published one
-(reading ``released``) unless --reading says otherwise.
+trains, no quantisation unless --qlora (NF4, computed in bfloat16; needs bitsandbytes).  A sample is what the published
+step was measured on: a picture of 36 × 27 patches, 239 tokens of question and answer, a description of 100 tokens, 3
+negative ones, and the names; in stage II picture, question and answer alone.  The loss is the published one (reading
+``released``) unless --reading says otherwise.
 
-    python benchmarks/stage_one.py              # one GPU, under six minutes
-    python benchmarks/stage_one.py --tiny       # a processor, seconds: that everything runs
+    python benchmarks/stage_one.py                              # one GPU, under six minutes
+    python benchmarks/stage_one.py --stage two --reading paper
+    python benchmarks/stage_one.py --qlora                      # likewise with --stage two
+    python benchmarks/stage_one.py --tiny                       # a processor, seconds: that everything runs
 
 From a checkout that is not installed: PYTHONPATH=harness:plugins/models:plugins/datasets:finedefics/src.
 """
@@ -36,7 +39,10 @@ from finedefics.stage_one import stage_one_losses  # noqa: E402
 from peft import LoraConfig, get_peft_model  # noqa: E402
 
 PUBLISHED = 1.39
-"""Samples a second of the published step at 2 samples, on one H100 80 GB."""
+"""Samples a second of the published stage I step at 2 samples, LoRA without quantisation, on one H100 80 GB."""
+
+COUNTS = {"one": "2,4,8,16,24,32,48", "two": "8,16,32,64,96,128"}
+"""Batches to try, by stage."""
 
 TARGETS = (
     r".*(text_model|modality_projection|perceiver_resampler).*"
@@ -123,7 +129,7 @@ def configuration(tiny: bool) -> transformers.Idefics2Config:
     )
 
 
-def build(tiny: bool, device: torch.device, dtype: torch.dtype, dropout: float) -> torch.nn.Module:
+def build(tiny: bool, device: torch.device, dtype: torch.dtype, dropout: float, qlora: bool) -> torch.nn.Module:
     """Make the model with random weights and its adapters, B matrices drawn too so that every gradient counts."""
     torch.manual_seed(0)
     before = torch.get_default_dtype()
@@ -135,6 +141,8 @@ def build(tiny: bool, device: torch.device, dtype: torch.dtype, dropout: float) 
             model = transformers.Idefics2ForConditionalGeneration(config)
     finally:
         torch.set_default_dtype(before)
+    if qlora:
+        quantise(model, device, dtype)
     lora = LoraConfig(
         r=8, lora_alpha=8, lora_dropout=dropout, init_lora_weights="gaussian", target_modules=TARGETS, bias="none"
     )
@@ -148,10 +156,37 @@ def build(tiny: bool, device: torch.device, dtype: torch.dtype, dropout: float) 
     return adapted.train()
 
 
+def quantise(model: Any, device: torch.device, dtype: torch.dtype) -> None:
+    """Put every linear layer but the head in 4 bits (NF4), as loading with transformers' settings of QLoRA does."""
+    try:
+        from bitsandbytes.nn import Linear4bit, Params4bit
+    except ImportError as error:
+        raise SystemExit("--qlora needs bitsandbytes: pip install 'finedefics[qlora]'") from error
+    layers = [(name, each) for name, each in model.named_modules() if isinstance(each, torch.nn.Linear)]
+    for name, layer in layers:
+        if name == "lm_head":
+            continue
+        made = Linear4bit(
+            layer.in_features,
+            layer.out_features,
+            layer.bias is not None,
+            compute_dtype=dtype,
+            quant_type="nf4",
+            device="meta",
+        )
+        made.weight = Params4bit(layer.weight.data, requires_grad=False, quant_type="nf4")
+        if layer.bias is not None:
+            made.bias = layer.bias
+        parent, _, last = name.rpartition(".")
+        setattr(model.get_submodule(parent), last, made.to(device))
+        layer.weight = None  # type: ignore[assignment]  # its memory is wanted at once
+    model.is_loaded_in_4bit = True  # by which peft knows
+
+
 def make_batch(
-    config: Any, shape: Shape, samples: int, device: torch.device, dtype: torch.dtype, reading: Reading
+    config: Any, shape: Shape, samples: int, device: torch.device, dtype: torch.dtype, given: argparse.Namespace
 ) -> dict[str, torch.Tensor]:
-    """Return a batch of random content in the shape that was measured."""
+    """Return a batch of random content in the shape that was measured; without texts in stage II."""
     generator = torch.Generator().manual_seed(samples)
     words = config.text_config.vocab_size - 4
 
@@ -171,8 +206,10 @@ def make_batch(
         "neg_cat": texts(many, shape.name),
     }
     labels = asked.clone()
-    if reading == "paper":
+    if given.reading == "paper":
         labels[:, :-10] = -100
+    if given.stage == "two":
+        names = {}
     batch = {
         "input_ids": asked,
         "attention_mask": torch.ones_like(asked),
@@ -185,7 +222,7 @@ def make_batch(
     return {name: value.to(device) for name, value in batch.items()}
 
 
-def useful_flops(config: Any, shape: Shape, reading: Reading) -> float:
+def useful_flops(config: Any, shape: Shape, reading: Reading, stage: str = "one") -> float:
     """Return the floating-point operations that one sample's step cannot do without.
 
     Two a weight and token forwards, and two more backwards wherever gradients flow on to adapters below; none for the
@@ -197,7 +234,9 @@ def useful_flops(config: Any, shape: Shape, reading: Reading) -> float:
     attention = hidden * size * (2 * text.num_attention_heads + 2 * text.num_key_value_heads)
     layer = attention + 3 * hidden * text.intermediate_size
     many = 1 + shape.negatives
-    lengths = [shape.prompt, latents + 1, *[shape.description] * many, *[shape.name] * many]
+    lengths = [shape.prompt]
+    if stage == "one":
+        lengths += [latents + 1, *[shape.description] * many, *[shape.name] * many]
     tokens = sum(lengths)
     # Causal: half of length² × heads × size, for scores and for sums, backwards twice as much as forwards.
     scores = sum(length**2 for length in lengths) / 2 * text.num_attention_heads * size * 4 * 3
@@ -262,18 +301,20 @@ def measure(
     return Measured(what, len(batch["input_ids"]), seconds, memory, flops)
 
 
-def shown(line: Measured, limit: float, reference: float) -> str:
-    """Return a line of the table; `reference` is the rate of the straightforward step at 2 samples."""
+def shown(line: Measured, limit: float, reference: float, published: bool) -> str:
+    """Return a line of the table; `reference` is the rate of the straightforward step at the first batch."""
+    beside = f"{line.rate / PUBLISHED:>5.1f} × published  " if published else ""
     return (
         f"{line.what:<34}{line.samples:>4} samples  {line.seconds * 1000:>8.1f} ms  {line.rate:>7.2f}/s  "
-        f"{line.rate / PUBLISHED:>5.1f} × published  {line.rate / reference:>5.1f} × straightforward  "
+        f"{beside}{line.rate / reference:>5.1f} × straightforward  "
         f"{line.memory:>6.1f} GiB  {line.achieved / 1e12:>6.1f} TFLOP/s  {line.achieved / limit:>6.1%}"
     )
 
 
-def compare(stage: Step, batch: Mapping[str, torch.Tensor]) -> dict[str, float]:
+def compare(stage: Step, batch: Mapping[str, torch.Tensor], dropout: float) -> dict[str, float]:
     """Compare losses and gradients of the straightforward and the packed step, without dropout; print them."""
-    stage.eval()
+    if dropout:
+        stage.eval()
     losses, gradients = [], []
     for packed in (False, True):
         stage.packed = packed
@@ -299,7 +340,9 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tiny", action="store_true", help="a tiny model on the processor")
-    parser.add_argument("--samples", default="2,4,8,16,24,32,48", help="batches to try, in this order")
+    parser.add_argument("--stage", choices=list(COUNTS), default="one")
+    parser.add_argument("--qlora", action="store_true", help="weights in 4 bits; never compiled")
+    parser.add_argument("--samples", help="batches to try, in this order")
     parser.add_argument("--steps", type=int, default=7, help="steps measured of each")
     parser.add_argument("--reading", choices=["released", "paper"], default="released")
     parser.add_argument("--dropout", type=float, default=0.0, help="of the adapters")
@@ -319,32 +362,34 @@ def main() -> None:
     device = torch.device("cpu" if given.tiny else "cuda")
     dtype = torch.float32 if given.tiny else torch.bfloat16
     shape = TINY if given.tiny else FULL
-    counts = [2, 3] if given.tiny else [int(count) for count in given.samples.split(",")]
+    counts = [2, 3] if given.tiny else [int(count) for count in (given.samples or COUNTS[given.stage]).split(",")]
     name = "processor" if given.tiny else torch.cuda.get_device_name(device)
-    print(f"{name}, torch {torch.__version__}, transformers {transformers.__version__}, reading {given.reading}")
+    print(f"{name}, torch {torch.__version__}, transformers {transformers.__version__}, ", end="")
+    print(f"stage {given.stage}, {'QLoRA' if given.qlora else 'LoRA'}, reading {given.reading}")
 
-    stage = Step(build(given.tiny, device, dtype, given.dropout), given.reading).to(device)
+    stage = Step(build(given.tiny, device, dtype, given.dropout, given.qlora), given.reading).to(device)
     config: Any = stage.model.config
-    flops = useful_flops(config, shape, given.reading)
+    flops = useful_flops(config, shape, given.reading, given.stage)
+    published = given.stage == "one" and not given.qlora
     limit = ceiling(device, dtype, 256 if given.tiny else 8192)
     print(f"useful work {flops / 1e12:.2f} TFLOP a sample; ceiling {limit / 1e12:.1f} TFLOP/s, ", end="")
     print(f"so at most {limit / flops:.1f} samples/s; built after {time.perf_counter() - started:.0f} s\n", flush=True)
 
-    first = make_batch(config, shape, counts[0], device, dtype, given.reading)
-    apart = compare(stage, first)
+    first = make_batch(config, shape, counts[0], device, dtype, given)
+    apart = compare(stage, first, given.dropout)
     stage.packed = False
     lines = [measure("straightforward", stage, first, given.steps, flops, device)]
     straight = lines[0].rate
-    print(shown(lines[0], limit, straight), flush=True)
+    print(shown(lines[0], limit, straight, published), flush=True)
     stage.packed = True
     lines.append(measure("packed", stage, first, given.steps, flops, device))
-    print(shown(lines[-1], limit, straight), flush=True)
+    print(shown(lines[-1], limit, straight, published), flush=True)
 
     label = "packed"
     if given.checkpointing:
         stage.model.get_base_model().model.text_model.gradient_checkpointing_enable({"use_reentrant": False})
         label += ", checkpointed"
-    if not given.no_compile and not given.tiny:
+    if not given.no_compile and not given.tiny and not given.qlora:
         compile_layers(stage.model)
         label += ", compiled"
     for count in counts:
@@ -356,9 +401,10 @@ def main() -> None:
             print(f"{label}: {count} samples do not fit")
             break
         lines.append(line)
-        print(shown(line, limit, straight), flush=True)
+        print(shown(line, limit, straight, published), flush=True)
     best = max(lines, key=lambda line: line.rate)
-    print(f"\nbest: {best.rate:.2f} samples/s at {best.samples}, {best.rate / PUBLISHED:.1f} × published, ", end="")
+    beside = f"{best.rate / PUBLISHED:.1f} × published, " if published else ""
+    print(f"\nbest: {best.rate:.2f} samples/s at {best.samples}, {beside}", end="")
     print(f"{best.achieved / limit:.1%} of the ceiling; all in {time.perf_counter() - started:.0f} s")
     if given.json:
         figures = {"ceiling": limit, "flops": flops, "apart": apart, "lines": [asdict(line) for line in lines]}
@@ -374,7 +420,7 @@ def attempt(
     if device.type == "cuda":
         torch.cuda.empty_cache()
     try:
-        batch = make_batch(config, shape, count, device, dtype, given.reading)
+        batch = make_batch(config, shape, count, device, dtype, given)
         return measure(label, stage, batch, given.steps, flops, device)
     except torch.OutOfMemoryError:
         stage.zero_grad(set_to_none=True)

@@ -108,6 +108,34 @@ def test_recomputed_activations_change_nothing(rows: Path, base: Path) -> None:
     assert runs[0].records == runs[1].records
 
 
+@pytest.mark.parametrize("reading", ["paper", "released"])
+def test_a_step_is_the_mean_over_its_tokens_however_it_is_cut(rows: Path, base: Path, reading: str) -> None:
+    listed = read_rows(rows / "finetune.csv")[:4]
+    listed[1] = replace(listed[1], answer="a tern, a crow, a heron and an owl")
+    settings = {**SMALL, "method": "lora", "lora_dropout": 0.0, "reading": reading, **EACH}
+    cut, whole = (finedefics.tune(listed, str(base), **{**settings, "per_device": each}).records for each in (1, 4))
+    same = [one.loss == pytest.approx(other.loss, rel=1e-5) for one, other in zip(cut, whole, strict=True)]
+    norms = [one.gradient_norm == pytest.approx(other.gradient_norm, rel=1e-4) for one, other in zip(cut, whole)]
+    # The published script took the mean of its passes' means.
+    assert all(same + norms) if reading == "paper" else not any(same + norms)
+    assert all(record.loss == pytest.approx(record.terms["generation"], rel=1e-5) for record in cut)
+
+
+def test_the_learning_rate_takes_transformers_course(rows: Path, base: Path) -> None:
+    import torch
+    from transformers import get_scheduler
+
+    listed = read_rows(rows / "finetune.csv")[:2]
+    settings = {"batch_size": 2, "per_device": 1, "warmup_steps": 2, "max_steps": 6, "device": "cpu", "method": "lora"}
+    records = finedefics.tune(listed, str(base), learning_rate=1e-3, **settings, **EACH).records
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
+    course = get_scheduler("linear", optimizer, 2, 6)
+    for record in records:
+        assert record.learning_rate == pytest.approx(course.get_last_lr()[0])
+        optimizer.step()
+        course.step()
+
+
 def test_a_loss_that_is_not_finite_stops_with_the_row(rows: Path, base: Path) -> None:
     import torch
 

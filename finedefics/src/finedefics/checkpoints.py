@@ -131,9 +131,10 @@ class Checkpoints:
     def _explained(self, step: int, error: Exception) -> FgvrError:
         whole = found(self._folder)
         kept = f"The last good one, of step {whole[-1][0]}, is kept" if whole else "There is none before it"
+        then = "goes on from there" if whole else "starts anew"
         return FgvrError(
             f"the checkpoint of step {step} cannot be written to {self._folder}: {_one_line(error)}.",
-            hint=f"{kept}. Free some space and type the same command again: it goes on from there.",
+            hint=f"{kept}. Free some space and type the same command again: it {then}.",
         )
 
 

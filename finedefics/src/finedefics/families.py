@@ -102,7 +102,7 @@ def family_of(model: nn.Module) -> Family:
     kind = inner.config.model_type
     if kind not in FAMILIES:
         raise UsageError(
-            f"Stage I does not know models of type {kind!r}.", hint=f"It knows {', '.join(sorted(FAMILIES))}."
+            f"Training does not know models of type {kind!r}.", hint=f"It knows {', '.join(sorted(FAMILIES))}."
         )
     decoder = inner.model.text_model if hasattr(inner.model, "text_model") else inner.model.language_model
     end = decoder.config.eos_token_id if decoder.config.eos_token_id is not None else inner.config.eos_token_id

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,23 @@ def identify(model: str) -> dict[str, Json]:
     Raises:
         ModelUnavailable, UsageError: there is no such checkpoint.
     """
-    return dict(checkpoint_identity(find_checkpoint(model)))
+    with _hints_of_training():
+        return dict(checkpoint_identity(find_checkpoint(model)))
+
+
+@contextlib.contextmanager
+def _hints_of_training() -> Iterator[None]:
+    """Let the harness's hints name the options that training has."""
+    try:
+        yield
+    except (ModelUnavailable, UsageError) as error:
+        hint = (error.hint or "").replace("--checkpoint", "--model")
+        if "--model-arg processor" in hint:
+            hint = (
+                "Copy its files (processor_config.json or preprocessor_config.json, tokenizer.json, "
+                "tokenizer_config.json) there from the model that it was made of."
+            )
+        raise type(error)(error.message, hint=hint or None) from error
 
 
 def load(model: str, recipe: Recipe, precision: str, device: str, processor: Any = None) -> Start:
@@ -90,7 +107,8 @@ def load_processor_of(model: str) -> Any:
         ModelUnavailable: it has none, or it cannot be read.
     """
     plugin = HuggingFacePlugin(ModelCard(name="finedefics", title="", checkpoint=model))
-    return load_processor(plugin.plan(ModelSettings(device="cpu")))
+    with _hints_of_training():
+        return load_processor(plugin.plan(ModelSettings(device="cpu")))
 
 
 def load_weights(model: str, precision: str, **more: Any) -> Any:
@@ -105,7 +123,8 @@ def load_weights(model: str, precision: str, **more: Any) -> Any:
         ModelUnavailable: it cannot be loaded, or lacks weights that its architecture has.
         OutOfMemory: it does not fit.
     """
-    folder = fetch(find_checkpoint(model))
+    with _hints_of_training():
+        folder = fetch(find_checkpoint(model))
     torchvision_ops.ensure()
     import torch
     from transformers import AutoModelForImageTextToText

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from finedefics.collation import IGNORED, Collator
+from finedefics.families import family_of
 from finedefics.joining import RowCache
 from finedefics.objective import Temperatures, Weights
 from finedefics.presets import Recipe
@@ -75,7 +76,11 @@ def make_stage(stage: str, model: Any, processor: Any, recipe: Recipe, cache: Ro
         processor: of the model.
         recipe: gives reading, ablations, temperatures.
         cache: prepared rows, where batches are put together from those.
+
+    Raises:
+        UsageError: the model is of a family that training does not know.
     """
+    family_of(model)  # what no stage can train is refused here, not in the first step
     contrasts = stage == "align"
     temperatures = temperatures_for(recipe) if contrasts else None
     module = StageModule(model, temperatures, recipe.reading, weights_for(recipe, contrasts))

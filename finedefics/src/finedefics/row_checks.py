@@ -52,9 +52,15 @@ def check_rows(
         more = f"\nand {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         raise DataInvalid(
             "The training rows cannot be used:\n" + "\n".join(faults[:SHOWN]) + more,
-            hint="Correct these rows or leave them out.",
+            hint=_next(rows, stage),
         )
     return list(_told(rows, stage))
+
+
+def _next(rows: Sequence[TrainingRow], stage: Stage) -> str:
+    if stage == "align" and not any(row.attribute or row.category for row in rows):
+        return "These look like rows of stage II; build-data writes those of stage I to pretrain.csv."
+    return "Correct these rows or leave them out."
 
 
 def _fields(rows: Sequence[TrainingRow], stage: Stage) -> Iterator[str]:

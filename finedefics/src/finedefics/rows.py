@@ -115,7 +115,10 @@ def _records(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
                 yield line, dict(zip(head, cells, strict=True))
             line = reader.line_num + 1
     except csv.Error as error:
-        raise DataInvalid(f"{path}, line {reader.line_num}: not CSV: {error}.") from error
+        raise DataInvalid(
+            f"{path}, line {reader.line_num}: not CSV: {error}.",
+            hint="Training files are made with: fgvr-bench finedefics build-data",
+        ) from error
 
 
 def _parse(cells: dict[str, str], path: Path, line: int, root: Path) -> TrainingRow:

@@ -232,7 +232,10 @@ def listed_rows(rows: Rows, images_root: Path | None) -> list[TrainingRow]:
     """
     listed = read_rows(Path(rows), images_root) if isinstance(rows, str | Path) else list(rows)
     if not listed:
-        raise DataInvalid(f"there are no training rows in {rows if isinstance(rows, str | Path) else 'memory'}.")
+        raise DataInvalid(
+            f"there are no training rows in {rows if isinstance(rows, str | Path) else 'memory'}.",
+            hint="Make them with: fgvr-bench finedefics build-data",
+        )
     return listed
 
 

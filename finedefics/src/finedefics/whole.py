@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fgvr_bench.core.evaluate import evaluate_all
+from fgvr_bench.core.evaluate import evaluate_all, look_up
 from fgvr_bench.core.host import host
 from fgvr_bench.core.settings import RunSettings
 from fgvr_bench.core.watching import Watcher
@@ -114,6 +114,8 @@ def train(
     shared: dict[str, Any] = {"check": False, "device": device, "fresh": fresh, "watcher": watcher}
     results: list[tuple[str, RunResult]] = []
     evaluate = _Evaluation(exam, output / "results", device, examiner or Watcher())
+    if processes.is_first:
+        evaluate.check(Path(model))
     with processes.first_alone():
         if processes.is_first and exam.base:
             results += evaluate("base", Path(model))
@@ -147,15 +149,28 @@ class _Evaluation:
         """
         if not self._exam.datasets:
             return []
-        given = {"device": self._device, **self._exam.settings, "results_dir": self._results / name}
-        plugin = self._exam.model or _plugin_for(str(checkpoint))
-        if plugin == "hf:":
-            plugin = f"hf:{checkpoint}"
-        settings = RunSettings(checkpoint=str(checkpoint), **given)
+        plugin, settings = self._asked(name, checkpoint)
         done = evaluate_all(host(), [plugin], list(self._exam.datasets), settings, self._watcher)
         if done.errors:
             raise done.errors[0]
         return [(name, result) for result in done.results]
+
+    def check(self, model: Path) -> None:
+        """Look datasets and settings up, with the starting model, before hours of training.
+
+        Raises:
+            FgvrError: a dataset is not there; a setting cannot be.
+        """
+        if self._exam.datasets:
+            plugin, settings = self._asked("base", model)
+            for error in look_up(host(), [plugin], list(self._exam.datasets), settings).errors:
+                raise error
+
+    def _asked(self, name: str, checkpoint: Path) -> tuple[str, RunSettings]:
+        given = {"device": self._device, **self._exam.settings, "results_dir": self._results / name}
+        plugin = self._exam.model or _plugin_for(str(checkpoint))
+        settings = RunSettings(checkpoint=str(checkpoint), **given)
+        return f"hf:{checkpoint}" if plugin == "hf:" else plugin, settings
 
 
 def _plugin_for(checkpoint: str) -> str:
