@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 KILLS = int(os.environ.get("FGVR_TEST_KILLS", "3"))
+REPORT = os.environ.get("FGVR_TEST_REPORT")
+"""File to append the numbers of trials to."""
 STEPS = {"run": 70, "mine": 60, "score": 10, "board": 8}
 """More steps on files than each piece of work has."""
 MOMENTS = {"run": 160, "mine": 400, "score": 25, "board": 250}
@@ -36,6 +38,6 @@ def test_disturbed_at_a_step_on_files_it_goes_on_and_ends_with_the_same_bytes(wo
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["broken"] == []
     assert all(found["trials"].values())
-    if report := os.environ.get("FGVR_TEST_REPORT"):
-        with open(report, "a") as file:
+    if REPORT:
+        with open(REPORT, "a") as file:
             file.write(done.stdout)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
+from fgvr_bench.core.interrupts import is_request
 from fgvr_bench.core.loading import PreparedBatch, prepare
 from fgvr_bench.core.questions import QuestionBook
 from fgvr_bench.core.records import rounded
@@ -84,10 +85,12 @@ class Answerer:
         except OutOfMemory as error:
             if not self._ever_answered or len(asked) == 1:
                 raise
-            problem: Exception = error  # batches of its size fitted: this one is asked in parts
+            problem: BaseException = error  # batches of its size fitted: this one is asked in parts
         except FgvrError:
             raise
-        except Exception as error:
+        except BaseException as error:
+            if is_request(error):
+                raise
             problem = error
         # Outside the handlers, which would keep the batch's tensors alive.
         self._last_problem = _one_line(problem)
@@ -131,7 +134,9 @@ class Answerer:
                 answered_any = True
             except FgvrError:
                 raise
-            except Exception as error:
+            except BaseException as error:
+                if is_request(error):
+                    raise
                 self._last_problem = _one_line(error)
                 found[number] = Response(prompt.question_id, error=f"model: {self._last_problem}")
         return found, answered_any
@@ -172,6 +177,6 @@ class Answerer:
         )
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())[:500]
     return text if isinstance(error, Misbehaved) else f"{type(error).__name__}: {text}"

@@ -129,4 +129,8 @@ def _operators(whole: bool | None) -> Iterator[Finding]:
 
 def has_gpu_driver() -> bool:
     """Say whether this machine has a driver of NVIDIA's or AMD's."""
-    return bool(shutil.which("nvidia-smi") or glob.glob("/dev/nvidia[0-9]*") or os.path.exists("/dev/kfd"))
+    return bool(
+        shutil.which("nvidia-smi")
+        or glob.glob("/dev/nvidia[0-9]*")
+        or any(map(os.path.exists, ("/dev/kfd", "/dev/dxg")))
+    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fgvr_bench.core.assembly import ReadyDataset, ReadyModel, assemble, ready_dataset, ready_model
 from fgvr_bench.core.host import Host, host
+from fgvr_bench.core.interrupts import is_request
 from fgvr_bench.core.runner import execute
 from fgvr_bench.core.settings import RunSettings
 from fgvr_bench.core.shelf import Shelf
@@ -120,6 +121,12 @@ def look_up(plugins: Host, models: Sequence[str], datasets: Sequence[str], setti
                 raise
             except FgvrError as error:
                 errors.setdefault(str(error), error)
+            except BaseException as error:
+                if is_request(error):
+                    raise
+                wrong = FgvrError(f"{name} broke: {type(error).__name__}: {error}.")
+                wrong.__cause__ = error
+                errors.setdefault(str(wrong), wrong)
         return found
 
     ready_models, ready_datasets = kept(ready_model, models), kept(ready_dataset, names)
@@ -149,7 +156,9 @@ def evaluate_all(
             break
         except FgvrError as error:
             errors.setdefault(str(error), error)
-        except Exception as error:  # a defect of a plugin, or of ours, costs its own run alone
+        except BaseException as error:  # a defect of a plugin, or of ours, costs its own run alone
+            if is_request(error):
+                raise
             wrong = FgvrError(f"{model.name} on {dataset.name} broke: {type(error).__name__}: {error}.")
             wrong.__cause__ = error
             errors.setdefault(str(wrong), wrong)

@@ -49,3 +49,11 @@ def held_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def is_request(error: BaseException) -> bool:
+    """Say whether an exception ends the process at a user's request; all else that plugins raise is their failure.
+
+    A ``SystemExit``, or an exception of their own below ``KeyboardInterrupt``, ends no run of hours.
+    """
+    return type(error) in {KeyboardInterrupt, GeneratorExit}

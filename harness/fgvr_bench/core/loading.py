@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fgvr_bench.core.ahead import cores
 from fgvr_bench.core.images import ImageInvalid, blank_like, decode_image
+from fgvr_bench.core.interrupts import is_request
 from fgvr_bench.core.questions import QuestionBook
 from fgvr_bench.errors import FgvrError
 from fgvr_bench.interfaces import Model, Preparer
@@ -68,7 +69,9 @@ def prepare(book: QuestionBook, numbers: list[int], preparer: Preparer) -> Prepa
         return PreparedBatch(numbers, failures, None, stop=error)
     try:
         return PreparedBatch(numbers, failures, preparer.batch(items) if items else None)
-    except Exception as error:
+    except BaseException as error:
+        if is_request(error):
+            raise
         return PreparedBatch(numbers, failures, None, unjoined=f"{type(error).__name__}: {_one_line(error)}")
 
 
@@ -87,7 +90,9 @@ def _prepare_one(
         failures[number] = f"image: {_one_line(error)}"
     except FgvrError:
         raise
-    except Exception as error:
+    except BaseException as error:
+        if is_request(error):
+            raise
         failures[number] = f"preparing: {type(error).__name__}: {_one_line(error)}"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from fgvr_bench.core.answering import Answered
 from fgvr_bench.core.host import Host
+from fgvr_bench.core.interrupts import is_request
 from fgvr_bench.core.parts import PartWriter, StoredAnswers
 from fgvr_bench.core.questions import QuestionBook
 from fgvr_bench.core.records import to_line
@@ -65,7 +66,9 @@ class Recorder:
         for implementation in getattr(host.manager.hook, hook).get_hookimpls():
             try:
                 implementation.function(*[arguments[name] for name in implementation.argnames])
-            except Exception as error:
+            except BaseException as error:
+                if is_request(error):
+                    raise
                 watcher.note(f"plugin {implementation.plugin_name} failed in {hook}: {type(error).__name__}: {error}")
 
     def _announce(self) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fgvr_bench.core.ahead import read_ahead
 from fgvr_bench.core.answering import Answered, Answerer
+from fgvr_bench.core.checkup_torch import has_gpu_driver
 from fgvr_bench.core.in_flight import answers_in_flight
 from fgvr_bench.core.interrupts import held_interrupts
 from fgvr_bench.core.loading import BatchSource, PreparedBatch, copies_of_a_large_question, default_workers
@@ -259,7 +260,7 @@ def _child(connection: Connection, stop: Any, order: _Order) -> None:
         work.close()
     except (EOFError, ConnectionError):
         return  # the parent is gone, and with it whoever wanted the answers
-    except Exception as error:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             connection.send(("error", _portable(error)))
 
@@ -281,14 +282,14 @@ def _take_up(order: _Order) -> OneProcess:
 
 def _device_of(order: _Order) -> str:
     wanted = order.settings.device
-    if wanted not in {"auto", "cuda"}:
-        return wanted
+    if wanted not in {"auto", "cuda"} or not has_gpu_driver():
+        return wanted  # without torch: what a run records must not hang on who imported it first
     import torch
 
     return f"cuda:{order.rank % torch.cuda.device_count()}" if torch.cuda.is_available() else wanted
 
 
-def _portable(error: Exception) -> Exception:
+def _portable(error: BaseException) -> Exception:
     if isinstance(error, OutOfMemory):
         return OutOfMemory(error.message, hint=error.hint)
     if isinstance(error, FgvrError):
