@@ -26,7 +26,7 @@ results: venv
 	$(PY) -m fgvr_bench leaderboard build results --reported --strict --output results/LEADERBOARD.md --check
 
 test: lint
-	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n auto --maxprocesses 4
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n logical --maxprocesses 4
 
 lint: venv
 	$(PY) -m ruff check
@@ -39,7 +39,7 @@ format: venv
 
 # All tests once more, against the built wheel in place of the checkout.
 test-wheel: venv
-	OMP_NUM_THREADS=1 $(PY) scripts/overlay.py build/overlay -m pytest -q -n auto --maxprocesses 4
+	OMP_NUM_THREADS=1 $(PY) scripts/overlay.py build/overlay -m pytest -q -n logical --maxprocesses 4
 
 # Tables of models and datasets and the help of every command, from the code itself.
 docs: venv
