@@ -15,7 +15,9 @@ from fgvr_bench.core import mat_files
 from fgvr_bench.core.annotations import read_mat
 from fgvr_bench.core.files import read_json, write_text
 from fgvr_bench.core.locks import describe_lock, lock
-from fgvr_bench.errors import DataInvalid, FgvrError
+from fgvr_bench.core.option_files import OptionSet, write_options
+from fgvr_bench.errors import DataInvalid, FgvrError, OptionsInvalid
+from fgvr_bench.types import Options
 
 
 def mat(**variables: object) -> bytearray:
@@ -61,6 +63,17 @@ def test_json_that_is_nested_too_deeply_is_refused_in_words(tmp_path: Path) -> N
         read_json(tmp_path / "deep.json", "any", (1,))
     (tmp_path / "deep.lock").write_text("[" * 100_000)
     assert describe_lock(tmp_path / "deep.lock") is None
+
+
+def test_half_a_character_in_an_option_set_is_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "set.jsonl"
+    header = {"dataset": "d", "split": "test", "labels": ["Knot", "Ruff"]}
+    write_options(path, header, [Options("d/test/1", ("Knot", "Ruff"))])
+    whole = path.read_text()
+    for spoilt in (whole.replace("d/test/1", "d/test/\\ud800"), whole.replace('"Ruff"', "[]", 1)):
+        path.write_text(spoilt)
+        with pytest.raises(OptionsInvalid, match=r"set\.jsonl"):
+            OptionSet.load(path)
 
 
 def test_half_written_files_of_the_dead_are_cleared_away_and_those_of_the_living_are_not(tmp_path: Path) -> None:

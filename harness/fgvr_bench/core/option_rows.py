@@ -64,6 +64,8 @@ def _parse_header(line: bytes, path: Path) -> dict[str, Any]:
     for name, kind in (("dataset", str), ("split", str), ("labels", list)):
         if not isinstance(header.get(name), kind):
             raise OptionsInvalid(f"{path}: the header has no {name}.")
+    if not all(isinstance(label, str) for label in header["labels"]):
+        raise OptionsInvalid(f"{path}: a label in the header is no text.")
     return header
 
 
@@ -74,6 +76,7 @@ def _parse_row(line: bytes, path: Path, number: int) -> Options:
         row = parse_json(line)
         if not isinstance(row["example_id"], str) or not all(isinstance(choice, str) for choice in row["choices"]):
             raise ValueError("ids and choices have to be text")
+        "".join((row["example_id"], *row["choices"])).encode()  # half a character is no text
         if len(row["choices"]) > len(LETTERS):
             raise ValueError(f"more than {len(LETTERS)} choices")
         rank, margin = row["truth_rank"], row["truth_margin"]
