@@ -19,7 +19,8 @@ def idefics2(card: ModelCard) -> HuggingFacePlugin:
     """Declare a model of this family: no image splitting, as the published figures have it."""
     return HuggingFacePlugin(
         card=card,
-        template_source="https://huggingface.co/docs/transformers/model_doc/idefics2",
+        template_source="https://github.com/huggingface/transformers/blob/v4.40.2/"
+        "src/transformers/models/idefics2/processing_idefics2.py",
         image_settings={"do_image_splitting": False},
         end_tokens=("<end_of_utterance>",),
         adapt=trained_positions,

@@ -17,7 +17,7 @@ AYA_VISION = HuggingFacePlugin(
         citation="Dash et al., Aya Vision: Advancing the Frontier of Multilingual Multimodality, 2025, "
         "arXiv 2505.08751",
         homepage="https://huggingface.co/CohereLabs/aya-vision-8b",
-        parameters=8_630_000_000,
+        parameters=8_600_000_000,  # counted from its sizes, to two digits
         exposure="unknown",
     ),
     image_settings={"max_patches": None},

@@ -8,6 +8,10 @@ from fgvr_bench import hookimpl
 from fgvr_bench.engines.huggingface import HuggingFacePlugin
 from fgvr_bench.interfaces import ModelCard, ModelPlugin
 
+INSTRUCT_SOURCE = (
+    "https://github.com/salesforce/LAVIS/blob/1486a50e68da21c1846cdf9f78cade07b2486ac2/projects/instructblip/README.md"
+)
+
 BLIP2 = HuggingFacePlugin(
     card=ModelCard(
         name="blip2",
@@ -19,8 +23,9 @@ BLIP2 = HuggingFacePlugin(
         parameters=3_940_000_000,
         exposure="zero-shot",
     ),
-    template_source="https://huggingface.co/Salesforce/blip2-flan-t5-xl",
-    template="{}",
+    template_source="https://github.com/salesforce/LAVIS/blob/2e96b27f08120087d4fa2d34b531b63cdffd1cac/"
+    "projects/blip2/README.md",
+    template="Question: {} Answer:",
     words_alone=False,
 )
 VICUNA = HuggingFacePlugin(
@@ -34,7 +39,7 @@ VICUNA = HuggingFacePlugin(
         parameters=7_910_000_000,
         exposure="zero-shot",
     ),
-    template_source="https://huggingface.co/docs/transformers/model_doc/instructblip",
+    template_source=INSTRUCT_SOURCE,
     template="{}",
     words_alone=False,
 )
@@ -49,7 +54,7 @@ FLAN_T5 = HuggingFacePlugin(
         parameters=4_020_000_000,
         exposure="zero-shot",
     ),
-    template_source="https://huggingface.co/docs/transformers/model_doc/instructblip",
+    template_source=INSTRUCT_SOURCE,
     template="{}",
     words_alone=False,
 )

@@ -10,9 +10,13 @@ from fgvr_bench.engines.huggingface import HuggingFacePlugin
 from fgvr_bench.interfaces import ModelCard, ModelPlugin
 
 DEEPSEEK_SOURCE = (
-    "https://github.com/huggingface/transformers/blob/v4.57.3/tests/models/deepseek_vl/test_modeling_deepseek_vl.py"
+    "https://github.com/huggingface/transformers/blob/08bdcc14492f1aee5e6b340c18a1f2395e332b9a/"
+    "tests/models/deepseek_vl/test_modeling_deepseek_vl.py"
 )
-JANUS_SOURCE = "https://github.com/huggingface/transformers/blob/v4.57.3/src/transformers/models/janus/convert_janus_weights_to_hf.py"
+JANUS_SOURCE = (
+    "https://github.com/huggingface/transformers/blob/0760f1235189e871ca3aa2eac03ace6d4cc75cbb/"
+    "src/transformers/models/janus/convert_janus_weights_to_hf.py"
+)
 
 
 def words_only(model: Any) -> None:

@@ -34,7 +34,8 @@ FUYU = HuggingFacePlugin(
         aliases=("fuyu-8b",),
     ),
     template=Template("{}\n", before_answer=" "),  # the makers' answers begin with a space
-    template_source="https://huggingface.co/adept/fuyu-8b",
+    template_source="https://github.com/huggingface/transformers/blob/d76a498c6ecd9a36a6040bb909ea2871790cb787/"
+    "tests/models/fuyu/test_modeling_fuyu.py",
     image_settings={"size": None},
     end_tokens=("|ENDOFTEXT|",),
     process=pixels,

@@ -19,7 +19,7 @@ GEMMA3 = HuggingFacePlugin(
         parameters=4_300_000_000,
         exposure="unknown",
     ),
-    template_source="https://github.com/huggingface/transformers/blob/v4.57.3/"
+    template_source="https://github.com/huggingface/transformers/blob/0d7e95d96b4e187c651e2b2406ed98ed40d74963/"
     "src/transformers/models/gemma3/convert_gemma3_weights.py",
     image_settings={"do_pan_and_scan": None},
     end_tokens=("<end_of_turn>",),

@@ -20,7 +20,7 @@ GLM4V = HuggingFacePlugin(
         exposure="unknown",
         aliases=("glm4v",),
     ),
-    template_source="https://github.com/modelscope/ms-swift/blob/main/swift/llm/template/template/glm.py",
+    template_source="https://github.com/modelscope/ms-swift/blob/v3.7.0/swift/llm/template/template/glm.py",
     image_settings={"size": None},
     end_tokens=("<|user|>",),
 )

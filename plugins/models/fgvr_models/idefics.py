@@ -33,7 +33,8 @@ IDEFICS = HuggingFacePlugin(
         foci_template="User: {}",
         aliases=("idefics-9b",),
     ),
-    template_source="https://huggingface.co/HuggingFaceM4/idefics-9b-instruct",
+    template_source="https://github.com/huggingface/transformers/blob/0b3473ad40157ff6c3c08c47b32e5ac283db6f5d/"
+    "docs/source/en/tasks/idefics.md",
     template="User:<image>{}<end_of_utterance>\nAssistant:",
     end_tokens=("<end_of_utterance>",),
     process=interleaved,

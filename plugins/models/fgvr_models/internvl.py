@@ -20,8 +20,8 @@ INTERNVL = HuggingFacePlugin(
         exposure="unknown",
         aliases=("internvl3",),
     ),
-    template_source="https://github.com/huggingface/transformers/blob/v4.57.3/"
-    "src/transformers/models/internvl/convert_internvl_weights_to_hf.py",
+    template_source="https://github.com/huggingface/transformers/blob/00dcc6dda6f6d8e69541a6b51f97986a80242367/"
+    "tests/models/internvl/test_modeling_internvl.py",
     image_settings={"max_patches": None},
 )
 

@@ -20,7 +20,8 @@ LLAMA_VISION = HuggingFacePlugin(
         exposure="unknown",
         aliases=("mllama",),
     ),
-    template_source="https://www.llama.com/docs/model-cards-and-prompt-formats/llama3_2/",
+    template_source="https://github.com/meta-llama/llama-models/blob/8d29d93fa5700a60532e0061a02ffa89d0acd3fc/"
+    "models/llama3_2/vision_prompt_format.md",
 )
 
 

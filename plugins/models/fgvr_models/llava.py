@@ -21,7 +21,8 @@ LLAVA = HuggingFacePlugin(
         foci_template="USER: <image>\n{}\nASSISTANT:",
         aliases=("llava-1.5-7b",),
     ),
-    template_source="https://huggingface.co/docs/transformers/model_doc/llava",
+    template_source="https://github.com/huggingface/transformers/blob/008f5c8c29be84d4721dc6d1e0fcd72300580be4/"
+    "docs/source/en/model_doc/llava.md",
     template="USER: <image>\n{} ASSISTANT:",
 )
 

@@ -21,7 +21,7 @@ MISTRAL = HuggingFacePlugin(
         foci_template="[INST] <image>\n{} [/INST]",
         aliases=("llava-next-mistral",),
     ),
-    template_source="https://huggingface.co/docs/transformers/model_doc/llava_next",
+    template_source="https://huggingface.co/llava-hf/llava-v1.6-mistral-7b-hf/blob/main/README.md",
 )
 VICUNA = HuggingFacePlugin(
     card=ModelCard(
@@ -35,7 +35,9 @@ VICUNA = HuggingFacePlugin(
         exposure="zero-shot",
         foci_template="USER: <image>\n{}\nASSISTANT:",
     ),
-    template_source="https://huggingface.co/docs/transformers/model_doc/llava_next",
+    # the 13B model's card; the template is the same
+    template_source="https://huggingface.co/llava-hf/llava-v1.6-vicuna-13b-hf/blob/"
+    "d1bfb9f05de9b54076a94c3a008d61a686bf7382/README.md",
 )
 
 

@@ -19,7 +19,7 @@ LLAVA_ONEVISION = HuggingFacePlugin(
         parameters=8_030_000_000,
         exposure="zero-shot",
     ),
-    template_source="https://github.com/huggingface/transformers/blob/v4.57.3/"
+    template_source="https://github.com/huggingface/transformers/blob/1a6e6ad97a7c5f6e196300a77ff1f6618a73155c/"
     "tests/models/llava_onevision/test_processing_llava_onevision.py",
 )
 

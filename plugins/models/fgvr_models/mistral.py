@@ -19,7 +19,8 @@ PIXTRAL = HuggingFacePlugin(
         parameters=12_680_000_000,
         exposure="unknown",
     ),
-    template_source="https://huggingface.co/docs/transformers/model_doc/pixtral",
+    template_source="https://github.com/mistralai/mistral-common/blob/162b33a0397f7e96e086079d4fceded8a6b13e07/"
+    "tests/test_tokenizer_v3_mm.py",
 )
 MISTRAL_SMALL = HuggingFacePlugin(
     card=ModelCard(

@@ -20,8 +20,8 @@ OVIS2 = HuggingFacePlugin(
         parameters=2_460_000_000,
         exposure="unknown",
     ),
-    template_source="https://github.com/huggingface/transformers/blob/v4.57.3/src/transformers/models/ovis2/"
-    "convert_ovis2_weights_to_hf.py",
+    template_source="https://github.com/huggingface/transformers/blob/17afef9c1b5853fd7054900ba58bfd04a898bde7/"
+    "src/transformers/models/ovis2/convert_ovis2_weights_to_hf.py",
     image_settings={"crop_to_patches": None, "max_patches": None},
 )
 

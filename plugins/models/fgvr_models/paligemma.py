@@ -20,7 +20,7 @@ PALIGEMMA = HuggingFacePlugin(
         exposure="unknown",
         foci_template="<image>{}",
     ),
-    template_source="https://huggingface.co/docs/transformers/model_doc/paligemma",
+    template_source="https://ai.google.dev/gemma/docs/paligemma/prompt-system-instructions",
     template="<image>answer en {}",  # the makers' prefix for questions; the processor adds the rest
 )
 

@@ -34,8 +34,8 @@ PERCEPTION_LM = HuggingFacePlugin(
         parameters=9_790_000_000,
         exposure="unknown",
     ),
-    template_source="https://github.com/huggingface/transformers/blob/v4.57.3/src/transformers/models/perception_lm/"
-    "convert_perception_lm_weights_to_hf.py",
+    template_source="https://github.com/huggingface/transformers/blob/0db25542f2190e3dd1e402c477fa713ed516d655/"
+    "src/transformers/models/perception_lm/convert_perception_lm_weights_to_hf.py",
     image_settings={"max_num_tiles": None, "vision_input_type": None},
     process=tiles,
 )

@@ -37,8 +37,8 @@ PHI4 = HuggingFacePlugin(
         aliases=("phi4", "phi-4-multimodal"),
     ),
     template="<|user|><|image|>{}<|end|><|assistant|>",
-    template_source="https://github.com/huggingface/transformers/blob/v4.57.3/tests/models/phi4_multimodal/"
-    "test_modeling_phi4_multimodal.py",
+    template_source="https://github.com/huggingface/transformers/blob/020a37d2264e60dc7beb9634c3e87ad870073e2c/"
+    "tests/models/phi4_multimodal/test_modeling_phi4_multimodal.py",
     image_settings={"dynamic_hd": None},
     end_tokens=("<|end|>",),
     adapter="vision-lora",

@@ -19,7 +19,8 @@ QWEN2_VL = HuggingFacePlugin(
         parameters=8_290_000_000,
         exposure="unknown",
     ),
-    template_source="https://huggingface.co/docs/transformers/model_doc/qwen2_vl",
+    template_source="https://github.com/huggingface/transformers/blob/0161d48bc37499b7cde929f93a61cf75667287f3/"
+    "docs/source/en/model_doc/qwen2_vl.md",
     image_settings={"min_pixels": None, "max_pixels": None},
 )
 QWEN2_5_VL = HuggingFacePlugin(
@@ -33,7 +34,7 @@ QWEN2_5_VL = HuggingFacePlugin(
         parameters=8_290_000_000,
         exposure="unknown",
     ),
-    template_source="https://github.com/huggingface/transformers/blob/v4.57.3/"
+    template_source="https://github.com/huggingface/transformers/blob/8adb89369451236ed02d3fb43f3c17f3e9d94aae/"
     "tests/models/qwen2_5_vl/test_modeling_qwen2_5_vl.py",
     image_settings={"min_pixels": None, "max_pixels": None},
 )
@@ -48,7 +49,7 @@ QWEN3_VL = HuggingFacePlugin(
         parameters=8_770_000_000,
         exposure="unknown",
     ),
-    template_source="https://github.com/huggingface/transformers/blob/v4.57.3/"
+    template_source="https://github.com/huggingface/transformers/blob/1b98c6419afe9d495a6f73c41f7b8cc8954818a2/"
     "tests/models/qwen3_vl_moe/test_modeling_qwen3_vl_moe.py",
     image_settings={"min_pixels": None, "max_pixels": None},
 )
@@ -63,7 +64,7 @@ QWEN3_VL_MOE = HuggingFacePlugin(
         parameters=31_070_000_000,
         exposure="unknown",
     ),
-    template_source="https://github.com/huggingface/transformers/blob/v4.57.3/"
+    template_source="https://github.com/huggingface/transformers/blob/1b98c6419afe9d495a6f73c41f7b8cc8954818a2/"
     "tests/models/qwen3_vl_moe/test_modeling_qwen3_vl_moe.py",
     image_settings={"min_pixels": None, "max_pixels": None},
 )
