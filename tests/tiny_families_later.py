@@ -85,7 +85,10 @@ def phi4_multimodal(folder: Path) -> Path:
             "hidden_size": 8,
             "intermediate_size": 12,
             "num_hidden_layers": 2,
-            "num_attention_heads": 2,
+            "num_attention_heads": 1,
+            "image_size": 128,
+            "crop_size": 128,
+            "patch_size": 4,  # the processor counts on 32 patches a side
             "image_token_id": 4,
         },
         audio_config={
@@ -99,7 +102,10 @@ def phi4_multimodal(folder: Path) -> Path:
         },
     )
     processor = Phi4MultimodalProcessor(
-        Phi4MultimodalImageProcessor(), Phi4MultimodalFeatureExtractor(), words, chat_template=PHI4_TEMPLATE
+        Phi4MultimodalImageProcessor(size={"height": 128, "width": 128}, patch_size=4, dynamic_hd=4),
+        Phi4MultimodalFeatureExtractor(),
+        words,
+        chat_template=PHI4_TEMPLATE,
     )
     return tiny.save(folder, spread(Phi4MultimodalForCausalLM(config)), processor)
 
