@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from finedefics.gathering import all_rows, all_sum, offset, processes
 
@@ -61,17 +62,21 @@ def script() -> Any:
     return module
 
 
-def test_loss_and_gradients_are_those_of_one_process_with_the_joined_batch(tmp_path: Path) -> None:
+def test_loss_and_gradients_are_those_of_one_process_with_the_joined_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cases = [[part(1, 2, first, 5, ids), part(2, 3, second, 11, ids)] for (first, second), ids in CASES]
-    running = []
+    words = []
     for rank in range(2):
         torch.save([parts[rank] for parts in cases], tmp_path / f"given{rank}")
         files = [str(tmp_path / name) for name in ("store", f"given{rank}", f"out{rank}")]
-        command = [sys.executable, str(SCRIPT), str(rank), "2", *files]
-        running.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
-    for process in running:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
+        words.append([str(SCRIPT), str(rank), "2", *files])
+    other = subprocess.Popen([sys.executable, *words[1]], stderr=subprocess.PIPE, text=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "argv", words[0])
+        script().main()
+    _, errors = other.communicate(timeout=120)
+    assert other.returncode == 0, errors
     outcomes = zip(*(torch.load(tmp_path / f"out{rank}") for rank in range(2)), strict=True)
     alone_of = script().losses_and_gradients
     for parts, case, found in zip(cases, CASES, outcomes, strict=True):

@@ -115,7 +115,9 @@ def test_a_step_is_the_mean_over_its_tokens_however_it_is_cut(rows: Path, base: 
     settings = {**SMALL, "method": "lora", "lora_dropout": 0.0, "reading": reading, **EACH}
     cut, whole = (finedefics.tune(listed, str(base), **{**settings, "per_device": each}).records for each in (1, 4))
     same = [one.loss == pytest.approx(other.loss, rel=1e-5) for one, other in zip(cut, whole, strict=True)]
-    norms = [one.gradient_norm == pytest.approx(other.gradient_norm, rel=1e-4) for one, other in zip(cut, whole)]
+    norms = [
+        one.gradient_norm == pytest.approx(other.gradient_norm, rel=1e-4) for one, other in zip(cut, whole, strict=True)
+    ]
     # The published script took the mean of its passes' means.
     assert all(same + norms) if reading == "paper" else not any(same + norms)
     assert all(record.loss == pytest.approx(record.terms["generation"], rel=1e-5) for record in cut)

@@ -9,13 +9,16 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 
 SMALL = ["--batch-size", "4", "--per-device", "2", "--workers", "0", "--device", "cpu", "--warmup-steps", "1"]
 LORA = [*SMALL, "--method", "lora"]
@@ -38,17 +41,29 @@ def typed(*words: Any) -> Done:
     return Done(int(ended.value.code or 0), shown.getvalue())
 
 
-def started(*words: Any, most_bytes: int | None = None) -> subprocess.Popen[str]:
-    """Start ``fgvr-bench finedefics ...`` as a process of its own; with `most_bytes` no file may grow longer."""
-
-    def limit() -> None:
-        if most_bytes is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
-
+def started(*words: Any, **variables: str) -> subprocess.Popen[str]:
+    """Start ``fgvr-bench finedefics ...`` as a process of its own."""
     command = [sys.executable, "-m", "fgvr_bench", "finedefics", *map(str, words)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(command, env=environment, preexec_fn=limit, **pipes)
+    return subprocess.Popen(command, env=environment, **pipes)
+
+
+def free_port() -> str:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return str(taken.getsockname()[1])
+
+
+@contextlib.contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Let no file of this process grow longer: what a full disk does to it."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def log_of(run: Path) -> list[dict[str, Any]]:
@@ -64,13 +79,20 @@ def test_the_whole_recipe_gives_a_checkpoint_that_stock_transformers_and_the_har
 
     command = ["train", "--align-rows", rows / "pretrain.csv", "--tune-rows", rows / "finetune.csv", "--model", base]
     command += ["--output", tmp_path / "out", *LORA, "--max-steps", "2", "--align", "learning_rate=1e-3"]
-    command += ["--eval-dataset", "moth-24", "--eval-base", "--eval-limit", "4", "--eval-options", "random"]
+    for number, picture in enumerate(tiny.pictures(8)):
+        (tmp_path / "photos" / "test" / f"bird {number % 4}").mkdir(parents=True, exist_ok=True)
+        picture.save(tmp_path / "photos" / "test" / f"bird {number % 4}" / f"{number}.png")
+    command += ["--eval-dataset", f"folder:{tmp_path / 'photos'}", "--eval-base", "--eval-options", "random"]
+    absent = typed(*command, "--eval-dataset", "bird-201")
+    assert absent.exit_code == 2
+    assert "Did you mean bird-200" in absent.output
+    assert not (tmp_path / "out").exists()
     done = typed(*command)
     assert done.exit_code == 0, done.output
     out = tmp_path / "out"
     for name in ("base", "aligned", "tuned"):
         assert f"\n{name} " in done.output
-        assert len(list((out / "results" / name / "moth-24" / "finedefics").glob("*/run.json"))) == 1
+        assert len(list((out / "results" / name).glob("*/finedefics/*/run.json"))) == 1
     assert json.loads((out / "align" / "training.json").read_text())["recipe"]["learning_rate"] == 1e-3
     assert json.loads((out / "tune" / "training.json").read_text())["recipe"]["learning_rate"] == 2e-4
     assert set(log_of(out / "align")[0]["terms"]) == {
@@ -123,12 +145,11 @@ def test_a_run_that_was_killed_and_then_met_a_full_disk_ends_with_the_bytes_of_o
 
     shutil.rmtree(cut / "checkpoint-000004", ignore_errors=True)  # it may have come that far
     size = (whole / "checkpoint-000006" / "weights.safetensors").stat().st_size
-    full = started(*command, cut, most_bytes=size // 2)
-    said, _ = full.communicate(timeout=120)
-    assert full.returncode == 1, said
-    assert "the checkpoint of step 4 cannot be written" in said
-    assert "The last good one, of step 2, is kept" in said
-    assert "Traceback" not in said
+    with files_of_at_most(size // 2):
+        full = typed(*command, cut)
+    assert full.exit_code == 1, full.output
+    assert "the checkpoint of step 4 cannot be written" in full.output
+    assert "The last good one, of step 2, is kept" in full.output
     kept = sorted(path.name for path in cut.glob("*checkpoint-*"))
     assert kept == ["checkpoint-000002"]
 
@@ -142,12 +163,13 @@ def test_two_processes_train_as_one_with_the_same_batch(rows: Path, base: Path, 
     common += ["--log-every", "1", "--output"]
     alone = typed(*common, tmp_path / "one")
     assert alone.exit_code == 0, alone.output
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    words = ["-m", "fgvr_bench", "finedefics", *map(str, common), str(tmp_path / "two"), "--per-device", "1"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*launcher, *words], env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Stage align is done") == 1
+    # What torchrun and accelerate launch tell each of their processes.
+    told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    words = (*common, tmp_path / "two", "--per-device", "1")
+    both = [started(*words, **told, RANK=rank, LOCAL_RANK=rank) for rank in ("0", "1")]
+    said = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert "".join(said).count("Stage align is done") == 1
     for one, two in zip(log_of(tmp_path / "one"), log_of(tmp_path / "two"), strict=True):
         assert two["loss"] == pytest.approx(one["loss"], abs=1e-5)
         assert two["terms"] == pytest.approx(one["terms"], abs=1e-5)
@@ -222,6 +244,35 @@ def test_bad_rows_are_named_by_file_and_line_before_a_model_is_loaded(rows: Path
     assert done.exit_code == 1
     assert "has no column question" in done.output
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_never_came_to_a_checkpoint_holds_nobody_up(rows: Path, base: Path, tmp_path: Path) -> None:
+    command = ["tune", rows / "finetune.csv", "-o", tmp_path / "run", *LORA, "--max-steps", "1"]
+    photos = typed(*command, "-m", rows)
+    assert photos.exit_code == 1
+    assert "has no processor" in photos.output
+    assert "--model-arg" not in photos.output  # which training has not
+    assert typed(*command, "-m", base).exit_code == 0
+    assert len(json.loads((tmp_path / "run" / "machine.json").read_text())["executions"]) == 1
+    stage = typed("align", *command[1:], "-m", base)
+    assert "build-data writes those of stage I to pretrain.csv" in stage.output
+
+
+def test_merged_weights_can_be_wider_than_the_run_computed_in(rows: Path, base: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    command = ["tune", rows / "finetune.csv", "-m", base, "-o", tmp_path / "run", *LORA, "--max-steps", "2"]
+    done = typed(*command, "--precision", "bfloat16", "--learning-rate", "0.01")
+    assert done.exit_code == 0, done.output
+    kept = {}
+    for dtype in ("float32", "bfloat16"):
+        assert typed("merge", tmp_path / "run", "-o", tmp_path / dtype, "--dtype", dtype).exit_code == 0
+        kept[dtype] = load_file(tmp_path / dtype / "model.safetensors")
+    wide, narrow = kept["float32"], kept["bfloat16"]
+    assert {str(value.dtype) for value in narrow.values()} == {"torch.bfloat16"}
+    unrounded = {name for name in wide if not wide[name].equal(wide[name].bfloat16().float())}
+    assert unrounded
+    assert all("_proj" in name for name in unrounded)
 
 
 @pytest.mark.parametrize(

@@ -128,10 +128,10 @@ def plot_losses(records: Sequence[StepRecord], path: Path) -> None:
     names = sorted({name for record in records for name in record.terms})  # one order, whether read or just made
     for name in names if len(names) > 1 else ():
         values = [record.terms.get(name, float("nan")) for record in records]
-        axes.plot(steps, values, label=name, linewidth=1.0, marker=marker)
+        axes.plot(steps, values, label=name.replace("_", "-"), linewidth=1.0, marker=marker)
     axes.set_xlabel("optimiser step")
     axes.set_ylabel("loss")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))  # beside the curves, not on them
     axes.spines[["top", "right"]].set_visible(False)
     with atomic_writer(path) as file:
         figure.savefig(file, format="png", dpi=150, metadata={"Software": None})
