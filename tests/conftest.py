@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one thread a worker, or workers wait for one another
 ROOT = Path(__file__).resolve().parent.parent
 
 
