@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from fgvr_bench.cli.leaderboard import leaderboard
+from fgvr_bench.cli.report import report
 from fgvr_bench.cli.score import score
 from fgvr_bench.core.results import read_runs
 
@@ -22,10 +23,29 @@ def test_every_committed_run_is_whole_and_its_figures_come_out_of_its_responses(
     assert done.exit_code == 0, done.output
 
 
-@pytest.mark.parametrize(("file", "words"), [("results/LEADERBOARD.md", ["--reported"]), ("README.md", [])])
+BOARDS = [
+    ("results/LEADERBOARD.md", ["--reported"]),
+    ("results/leaderboard.tex", ["--reported"]),
+    ("README.md", []),
+]
+
+
+@pytest.mark.parametrize(("file", "words"), BOARDS)
 def test_the_committed_boards_are_current(file: str, words: list[str]) -> None:
     output = RESULTS.parent / file
     done = CliRunner().invoke(
         leaderboard, ["build", str(RESULTS), "--strict", *words, "--output", str(output), "--check"]
     )
     assert done.exit_code == 0, done.output
+
+
+def test_the_committed_report_is_current(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    words = [str(RESULTS), "--no-pictures", "--title", "moth-24, the demo", "--out", str(page)]
+    done = CliRunner().invoke(report, words)
+    assert done.exit_code == 0, done.output
+    assert page.read_bytes() == (RESULTS / "report.html").read_bytes(), (
+        "make it again, with an empty cache: "
+        "FGVR_CACHE=$(mktemp -d) fgvr-bench report results --no-pictures "
+        "--title 'moth-24, the demo' -o results/report.html"
+    )
