@@ -34,13 +34,14 @@ def run(settings: argparse.Namespace) -> int:
     print(summary(records))
     settings.plots.mkdir(parents=True, exist_ok=True)
     plot_seeds(records, settings.plots / "seeds.png")
-    plot_shots(records, settings.plots / "shots.png")
+    if len({record["shots"] for record in records if record["arm"] == BOTH.name}) > 1:
+        plot_shots(records, settings.plots / "shots.png")
     return 0
 
 
 def summary(records: Sequence[Record]) -> str:
     """Return every table that the records allow, as Markdown."""
-    parts = [comparison(records), of_arms(records)]
+    parts = [comparison(records), of_arms(records), aligned(records)]
     if any(record["arm"] in {arm.name for arm in HELD_OUT} for record in records):
         parts.append(held_out(records))
     return "\n\n".join(parts)
@@ -105,6 +106,21 @@ def of_arms(records: Sequence[Record]) -> str:
         genera, blind = (100 * found / asked for found, asked in sums)
         told = f"{100 * right.mean():.1f} ({limits(clustered_interval(right, clusters))})"
         rows.append(f"| {arm} | {shots} | {len(own)} | {told} | {less} | {genera:.1f} | {blind:.1f} |")
+    return "\n".join(rows)
+
+
+def aligned(records: Sequence[Record]) -> str:
+    """Return what `alignment` counted of each arm, over its seeds."""
+    kinds = {
+        "description": "picture to description",
+        "name": "picture to name",
+        "description to name": "description to name",
+    }
+    rows = [f"| what | shots | seeds | {' | '.join(kinds.values())} |", "|---|--:|--:|--:|--:|--:|"]
+    for arm, shots in dict.fromkeys((r["arm"], r["shots"]) for r in records):
+        own = chosen(records, arm, shots)
+        sums = [np.sum([record["aligned"][kind] for record in own], axis=0) for kind in kinds]
+        rows.append(f"| {arm} | {shots} | {len(own)} | {' | '.join(f'{100 * r / n:.1f}' for r, n in sums)} |")
     return "\n".join(rows)
 
 
