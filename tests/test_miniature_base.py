@@ -248,6 +248,32 @@ def test_the_command_writes_a_checkpoint_and_its_card(made: Path) -> None:
     assert f"{(made / 'model.safetensors').stat().st_size:,} bytes" in facts["weights"]
 
 
+def test_a_last_stage_goes_on_from_a_checkpoint_and_leaves_its_encoder(made: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    toy = "--moths=40 --learn-steps=2 --batch=8 --genus-share=1 --validation=1 --processes=1"
+    command = [sys.executable, "-m", "benchmarks.miniature", "base", f"--from={made}", f"--out={tmp_path / 'next'}"]
+    command += [f"--cache={made.parent}", *toy.split()]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1, done.stderr
+    assert (
+        "| before: command | `python -m benchmarks.miniature base --out=" in (tmp_path / "next/README.md").read_text()
+    )
+    before, after = (load_file(folder / "model.safetensors") for folder in (made, tmp_path / "next"))
+    changed = {name for name in before if not before[name].equal(after[name])}
+    assert any(name.startswith("model.text_model") for name in changed)
+    assert not any("vision_model" in name for name in changed)
+
+
+def test_made_up_names_are_no_species_and_hold_words_of_the_guide() -> None:
+    chance = Random(3)
+    made_up = {lessons.made_up_epithet(chance) for _ in range(2000)}
+    assert set(words.WORDS) | set(words.STRANGERS) <= made_up
+    assert not {word for epithet in words.EPITHETS for word in epithet.split()} & {
+        word for epithet in made_up for word in epithet.split()
+    }
+
+
 def test_the_checkpoint_answers_the_harness_as_it_answers_its_gates(made: Path, training: ModuleType) -> None:
     from PIL import Image
 
