@@ -1,5 +1,6 @@
 # make demo     the offline benchmark, from nothing to a leaderboard
 # make test     linters, types and all tests
+# make trust    the long forms of the tests of crashes, faults and inputs (docs/reliability.md)
 # make results  the committed results: are they what they claim to be, and is their board current
 #
 # All share one virtual environment, .venv, which is made and kept up to date by itself.
@@ -11,7 +12,7 @@ RESULTS := build/demo
 # What another environment put there must not leak into this one.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: demo test results test-wheel lint format docs clean distclean venv
+.PHONY: demo test trust results test-wheel lint format docs clean distclean venv
 
 demo: venv
 	@$(PY) -m fgvr_bench run --model moth-idefics2 --model moth-finedefics --model moth-clip --model random --model always-a --dataset moth-24 --results-dir $(RESULTS)
@@ -40,6 +41,12 @@ format: venv
 # All tests once more, against the built wheel in place of the checkout.
 test-wheel: venv
 	OMP_NUM_THREADS=1 $(PY) scripts/overlay.py build/overlay -m pytest -q -n logical --maxprocesses 4
+
+# 100 kills and moments for each piece of work, every step on files with every error, 110,000 inputs.
+trust: venv
+	@mkdir -p build
+	OMP_NUM_THREADS=1 FGVR_TEST_KILLS=100 FGVR_TEST_INPUTS=110000 FGVR_TEST_REPORT=$(CURDIR)/build/trust.jsonl \
+		$(PY) -m pytest -q -n logical --maxprocesses 4 --durations=0 tests/test_run_killed.py tests/test_trust_*.py
 
 # Tables of models and datasets and the help of every command, from the code itself.
 docs: venv
