@@ -30,7 +30,8 @@ ALLOWED |= {room: {*ALLOWED["core"], "core"} for room in ("protocols", "metrics"
 ALLOWED["engines"] = {*ALLOWED["core"], "core"}
 ALLOWED["miners"] = {*ALLOWED["core"], "core", "engines"}
 ALLOWED["report"] = {*ALLOWED["core"], "core", "metrics"}
-ALLOWED["cli"] = {*ALLOWED["core"], "core", "protocols", "metrics", "miners", "engines", "report"}
+ALLOWED["probing"] = {*ALLOWED["core"], "core", "engines"}
+ALLOWED["cli"] = {*ALLOWED["core"], "core", "protocols", "metrics", "miners", "engines", "report", "probing"}
 FREE = {"__init__", "__main__", "entry"}
 """Modules of the package's top that offer what lies below."""
 
