@@ -519,7 +519,8 @@ VALUES = st.one_of(
             "\x1b[2J",
         ]
     ),
-    st.text(st.characters(exclude_characters="\0"), max_size=12),
+    st.binary(max_size=12).map(lambda value: os.fsdecode(value.replace(b"\0", b""))),
+    st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=12),
 )
 
 

@@ -26,6 +26,10 @@ MAX_EXPANSION = 200
 FREE_BYTES = 256 * 1024**2
 
 
+UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError)
+"""What the readers of archives raise; the last two for ways of packing that they do not know, and for passwords."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Member:
     name: str
@@ -51,7 +55,7 @@ def unpack(archive: Path, folder: Path, progress: Progress = quiet) -> list[str]
         try:
             with progress(f"unpacking {archive.name}", None) as advance:
                 _extract(archive, staging, advance)
-        except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except UNREADABLE as error:
             raise DataInvalid(f"{archive} is damaged or no archive: {error}.", hint="Fetch it again.") from error
         except OSError as error:
             raise FgvrError(f"cannot unpack {archive} into {folder}: {error.strerror or error}.") from error
