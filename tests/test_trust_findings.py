@@ -128,3 +128,26 @@ def test_a_copy_of_an_option_set_that_cannot_be_written_is_no_defect() -> None:
     done = say(*words, stdout=subprocess.DEVNULL)
     assert done.returncode == 1
     assert b"cannot write /proc/1/x/set.jsonl" in done.stderr
+
+
+def test_the_home_of_a_user_whom_nobody_knows_is_a_path_like_others() -> None:
+    words = ("run", "-m", "random", "-d", "moth-24", "--options", "random", "--subset", "~nobody-knows", "--dry-run")
+    done = say(*words, stdout=subprocess.DEVNULL)
+    assert done.returncode == 2
+    assert b"there is no subset '~nobody-knows'" in done.stderr
+
+
+def test_an_archive_packed_in_a_way_that_nobody_reads_is_refused_in_words(tmp_path: Path) -> None:
+    import zipfile
+
+    from fgvr_bench.core.unpack import unpack
+
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as made:
+        made.writestr("a.jpg", b"data")
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    at = data.index(b"PK\x01\x02")
+    data[at + 6] = 99  # the version that is needed to unpack it
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(DataInvalid, match=r"a\.zip is damaged or no archive"):
+        unpack(tmp_path / "a.zip", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]

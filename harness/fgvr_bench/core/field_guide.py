@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from fgvr_bench.core.annotations import read_lines
 from fgvr_bench.core.files import digest
 from fgvr_bench.core.names import did_you_mean
+from fgvr_bench.core.paths import at_home
 from fgvr_bench.errors import DataInvalid, UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def read_guide(spec: str, dataset: Dataset) -> dict[str, str]:
             )
         source = f"{name} itself"
     else:
-        known, source = _read_file(Path(spec).expanduser(), dataset), spec
+        known, source = _read_file(at_home(spec), dataset), spec
     absent = [label for label in labels if label not in known]
     if absent:
         raise UsageError(

@@ -15,7 +15,7 @@ from fgvr_bench.core.host import host
 from fgvr_bench.core.locks import lock
 from fgvr_bench.core.names import slug
 from fgvr_bench.core.option_files import OptionSet, iter_options, read_header, write_options
-from fgvr_bench.core.paths import cache_folder
+from fgvr_bench.core.paths import at_home, cache_folder
 from fgvr_bench.core.progress import Progress, quiet
 from fgvr_bench.core.versions import library_versions
 from fgvr_bench.errors import DataInvalid, FgvrError, ModelUnavailable, OptionsInvalid, UsageError
@@ -88,7 +88,7 @@ def resolve(
 
         path = published_set(dataset, split, progress)
     else:
-        path = Path(spec).expanduser()
+        path = at_home(spec)
         if not path.exists():
             if path.suffix or os.sep in spec:
                 raise OptionsInvalid(

@@ -7,10 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
+def at_home(path: str | Path) -> Path:
+    """Return a path with ``~`` put out in full; that of a user whom this machine does not know stays as it is."""
+    return Path(os.path.expanduser(path))
+
+
 def cache_folder() -> Path:
     """Return the folder for what can be made again (``FGVR_CACHE``)."""
     if given := os.environ.get("FGVR_CACHE"):
-        return Path(given).expanduser()
+        return at_home(given)
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("fgvr-bench"))
@@ -29,6 +34,6 @@ def data_roots(given: Sequence[Path] = ()) -> list[Path]:
     ``FGVR_DATA`` may name several, separated as in ``PATH``.
     """
     if given:
-        return [path.expanduser() for path in given]
-    named = [Path(part).expanduser() for part in os.environ.get("FGVR_DATA", "").split(os.pathsep) if part]
+        return [at_home(path) for path in given]
+    named = [at_home(part) for part in os.environ.get("FGVR_DATA", "").split(os.pathsep) if part]
     return [*named, fetched_data_folder()]

@@ -17,7 +17,7 @@ from fgvr_bench.core.annotations import read_lines
 from fgvr_bench.core.files import digest, parse_json, write_text
 from fgvr_bench.core.listing import example_ids
 from fgvr_bench.core.names import did_you_mean, near, slug
-from fgvr_bench.core.paths import cache_folder
+from fgvr_bench.core.paths import at_home, cache_folder
 from fgvr_bench.errors import DataInvalid, UsageError
 from fgvr_bench.types import Example, Json
 
@@ -57,7 +57,7 @@ def read_subset(spec: str, dataset: Dataset, split: str) -> Subset:
         DataInvalid: a line that is neither a class nor an example of the split; names file and line.
     """
     name = dataset.card.name
-    path = Path(spec).expanduser()
+    path = at_home(spec)
     if path.is_file():
         lists = _lists(path, path.stem)
         if path.stem not in lists:

@@ -18,7 +18,7 @@ from typing import Any
 
 from fgvr_bench.core.files import canonical_json, write_text
 from fgvr_bench.core.names import slug
-from fgvr_bench.core.paths import cache_folder
+from fgvr_bench.core.paths import at_home, cache_folder
 from fgvr_bench.errors import FgvrError, ModelUnavailable, UsageError
 
 MEANINGFUL = ("*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken", "*.py", "*.safetensors", "*model*.bin", "*.pth")
@@ -47,7 +47,7 @@ def find_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
         ModelUnavailable: a path to nothing.
         UsageError: neither a folder nor a possible hub name, or a revision of a folder.
     """
-    folder = Path(name).expanduser()
+    folder = at_home(name)
     if folder.is_dir():
         if revision is not None:
             raise UsageError(f"{name} is a local folder and has no revisions.", hint="Leave --revision out.")

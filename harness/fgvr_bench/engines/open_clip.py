@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from fgvr_bench.core.files import parse_json
 from fgvr_bench.core.names import near
+from fgvr_bench.core.paths import at_home
 from fgvr_bench.engines import torchvision_ops
 from fgvr_bench.engines.checkpoints import (
     file_digest,
@@ -290,7 +291,7 @@ def _wants_quick_gelu(name: str, weights: str | None) -> bool:
 
 def _local_folder(checkpoint: str) -> Path | None:
     """Return the folder that `checkpoint` names, checked for completeness, or None if it names none."""
-    folder = Path(checkpoint).expanduser()
+    folder = at_home(checkpoint)
     if not folder.is_dir():
         if checkpoint.startswith((".", "~", "/")) or folder.is_absolute():
             raise ModelUnavailable(f"there is no checkpoint folder {checkpoint}.", hint="Check the path.")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fgvr_bench.core.option_files import OptionSet
+from fgvr_bench.core.paths import at_home
 from fgvr_bench.errors import OptionsInvalid, UsageError
 from fgvr_bench.miners.embeddings import image_embeddings
 from fgvr_bench.miners.encoder import Encoder, read_templates
@@ -52,7 +52,7 @@ def label_similarity(
     if by == "letters":
         return spelling_similarity(labels)
     if by.startswith("set:"):
-        return shown_together(OptionSet.load(Path(by.removeprefix("set:")).expanduser()), labels)
+        return shown_together(OptionSet.load(at_home(by.removeprefix("set:"))), labels)
     encoder = Encoder(given["model"], settings.device)
     if by == "text":
         texts = encoder.labels(labels, read_templates(given["template"]))
@@ -72,7 +72,7 @@ def source_identity(given: Mapping[str, str], settings: MiningSettings) -> dict[
     if not by.startswith("set:") and by not in SOURCES:
         raise UsageError(f"labels cannot be compared by {by!r}.", hint=f"by= is one of {', '.join(SOURCES)}.")
     if by.startswith("set:"):
-        return {"by": "set", "set": OptionSet.load(Path(by.removeprefix("set:")).expanduser()).digest}
+        return {"by": "set", "set": OptionSet.load(at_home(by.removeprefix("set:"))).digest}
     if by == "letters":
         return {"by": by}
     source: dict[str, Json] = {"by": by, "encoder": Encoder(given["model"], settings.device).declared}

@@ -14,6 +14,7 @@ from pathlib import Path
 from fgvr_bench import hookimpl
 from fgvr_bench.core.annotations import image_files
 from fgvr_bench.core.listing import FileListing, FileRow
+from fgvr_bench.core.paths import at_home
 from fgvr_bench.errors import DataInvalid, DataNotFound, UsageError
 from fgvr_bench.interfaces import Dataset, DatasetCard, DatasetPlugin
 
@@ -123,7 +124,7 @@ class FolderPlugin(DatasetPlugin):
         if not argument:
             raise UsageError("folder: needs a path.", hint="For example: --dataset folder:my-birds")
         path, _, noun = argument.partition("#") if not os.path.isdir(argument) else (argument, "", "")
-        root = Path(path).expanduser()
+        root = at_home(path)
         if not root.is_dir():
             raise DataNotFound(
                 f"there is no folder {root}.", hint="Name a folder that holds a folder of images for each class."

@@ -8,10 +8,10 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from fgvr_bench.core.order import TOGETHER
+from fgvr_bench.core.paths import at_home
 from fgvr_bench.engines.checkpoints import Checkpoint, checkpoint_identity, find_checkpoint, folder_digest
 from fgvr_bench.engines.devices import device_kind, resolve_device, resolve_dtype
 from fgvr_bench.engines.huggingface.placing import QUANTIZATIONS, check_placing, memory_limits
@@ -244,7 +244,7 @@ def _choice(args: Mapping[str, str], key: str, allowed: tuple[str, ...]) -> str:
 
 def _template_text(given: str) -> str:
     """Return a template: the text of a file, or the words themselves where they have a place for the question."""
-    path = Path(given).expanduser()
+    path = at_home(given)
     if path.is_file():
         try:
             return path.read_text()
