@@ -1,0 +1,141 @@
+"""What a dataset plugin provides."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fgvr_bench.types import Example
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file that ``datasets fetch`` gets from a dataset's official page."""
+
+    url: str
+    checksum: str | None
+    """``md5:...`` or ``sha256:...`` as published; None where nobody published one."""
+    size: int
+    """Bytes, for the check of free space; about right is enough."""
+    into: str = ""
+    """Folder below the dataset's own that it is unpacked or put into."""
+    unpack: bool = True
+    """Whether it is an archive (.tar, .tar.gz, .tgz, .zip)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedOptions:
+    """An option set that others published: a JSON file of labels, images and options, truth first."""
+
+    url: str
+    sha256: str
+    split: str = "test"
+    k: int = 4
+    model: str = ""
+    """CLIP model that it was mined with, in open_clip's words."""
+    weights: str = ""
+    """Weights of that model."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetCard:
+    """What a dataset is, known without its files."""
+
+    name: str
+    """The key users type, for example ``bird-200``."""
+    title: str
+    """The name its authors gave it."""
+    noun: str
+    """Plural noun of the question: ``Which of these {noun} is shown in the image?``."""
+    classes: int | None
+    """Number of classes; None where only the files tell (``folder:``)."""
+    images: Mapping[str, int] = field(default_factory=dict)
+    """Number of images of each split, as published."""
+    licence: str = "unknown"
+    citation: str = ""
+    homepage: str = ""
+    """Page to download from."""
+    aliases: tuple[str, ...] = ()
+    options: str = "clip"
+    """The option set that a run takes by default: ``published`` or the name of a miner."""
+    in_all: bool = True
+    """Whether ``--dataset all`` includes it."""
+    downloads: tuple[Download, ...] = ()
+    """Where its files can be had without a person doing anything."""
+    by_hand: str = ""
+    """What a person has to do to get it, where no direct download exists."""
+    published: PublishedOptions | None = None
+    """The option set behind ``options="published"``."""
+
+
+class Dataset(ABC):
+    """A dataset whose files are there.  Opening one reads annotations, never images."""
+
+    card: DatasetCard
+    root: Path | None
+    """Folder that it was found in; None for a dataset that makes its own images."""
+
+    @abstractmethod
+    def labels(self) -> Sequence[str]:
+        """Return all class names, in the published order, spelt as published."""
+
+    @abstractmethod
+    def examples(self, split: str = "test") -> Sequence[Example]:
+        """Return the examples of a split, sorted by ``example_id``.
+
+        May be lazy (built when indexed): the harness indexes, never copies.
+
+        Raises:
+            UsageError: there is no such split.
+        """
+
+    def display(self, label: str) -> str:
+        """Return the label as a page shows it (models are always asked with the published spelling)."""
+        return label.replace("_", " ")
+
+    def description(self, label: str) -> str | None:
+        """Return what tells this class from its siblings, in words, where the dataset knows."""
+        return None
+
+    def taxonomy(self, label: str) -> tuple[str, ...]:
+        """Return the ranks above the class, coarse to fine, for example ``("Wainscot",)``; empty if unknown."""
+        return ()
+
+    def source_digest(self, split: str) -> str | None:
+        """Return a digest that changes whenever an image or label of the split does, or None.
+
+        Only for a dataset that can vouch for its images without reading them (one that draws them, with the
+        pixels pinned by a test).  None lets the harness read and hash every image, once, and cache it.
+        """
+        return None
+
+
+class DatasetPlugin(ABC):
+    """How a dataset is declared."""
+
+    card: DatasetCard
+
+    @abstractmethod
+    def open(self, roots: Sequence[Path], argument: str | None = None) -> Dataset:
+        """Find the dataset below one of `roots` and return it.
+
+        ``argument`` is what follows the colon of a name such as ``folder:PATH``.
+
+        Raises:
+            DataNotFound: says for each root where it looked, and what to type.
+            DataInvalid: files are there and wrong; names file and line.
+        """
+
+    def spelling(self, argument: str) -> str:
+        """Return the one spelling of an argument that may be typed in several ways; runs go by it."""
+        return argument
+
+    def present(self, roots: Sequence[Path]) -> str | None:
+        """Say in a few words where the files are, or return None where they are absent; reads none of them."""
+        return None
+
+    def class_counts(self, split: str) -> Mapping[str, int]:
+        """Return the published number of images of each class; empty where it is not known."""
+        return {}
