@@ -133,6 +133,12 @@ def look_up(plugins: Host, models: Sequence[str], datasets: Sequence[str], setti
     return Preflight(tuple(itertools.product(ready_models, ready_datasets)), tuple(errors.values()))
 
 
+def say_remarks(data: ReadyDataset, note: Callable[[str], None]) -> None:
+    """Say what a user should know of how a dataset's files were read."""
+    for remark in data.dataset.remarks():
+        note(f"{data.name}: {remark}")
+
+
 def evaluate_all(
     plugins: Host, models: Sequence[str], datasets: Sequence[str], settings: RunSettings, watcher: Watcher
 ) -> Evaluation:
@@ -147,8 +153,12 @@ def evaluate_all(
     results: list[RunResult] = []
     errors = {str(error): error for error in found.errors}
     shelf = Shelf()
+    told: set[str] = set()
     for model, dataset in found.pairs:
         try:
+            if dataset.name not in told:
+                told.add(dataset.name)
+                say_remarks(dataset, watcher.note)
             assembly = assemble(plugins, model, dataset, settings, watcher.progress)
             results.append(execute(plugins, assembly, watcher, shelf))
         except Stopped as error:

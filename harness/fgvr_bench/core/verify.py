@@ -82,7 +82,7 @@ def verify(
     Raises:
         DataInvalid: annotations or images that cannot be the dataset's.
     """
-    report = Report(dataset.card.name)
+    report = Report(dataset.card.name, notes=list(dataset.remarks()))
     for split in splits or [str(split) for split in (Split.TEST, Split.VALIDATION, Split.TRAIN)]:
         try:
             examples = dataset.examples(split)

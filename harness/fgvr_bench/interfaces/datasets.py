@@ -103,6 +103,11 @@ class Dataset(ABC):
         """Return the ranks above the class, coarse to fine, for example ``("Wainscot",)``; empty if unknown."""
         return ()
 
+    def remarks(self) -> Sequence[str]:
+        """Return what a user should know of how the files were read, a sentence each without its full stop: which
+        columns were taken for what, where names come from.  Runs and ``datasets verify`` say it."""
+        return ()
+
     def source_digest(self, split: str) -> str | None:
         """Return a digest that changes whenever an image or label of the split does, or None.
 

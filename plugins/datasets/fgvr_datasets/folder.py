@@ -17,6 +17,7 @@ from fgvr_bench.core.listing import FileListing, FileRow
 from fgvr_bench.core.paths import at_home
 from fgvr_bench.errors import DataInvalid, DataNotFound, UsageError
 from fgvr_bench.interfaces import Dataset, DatasetCard, DatasetPlugin
+from fgvr_datasets._own import SPLITS
 
 CARD = DatasetCard(
     name="folder:",
@@ -27,11 +28,6 @@ CARD = DatasetCard(
     options="clip",
     in_all=False,
 )
-SPLIT_FOLDERS = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val"),
-    "test": ("test", "testing"),
-}
 
 
 class FolderDataset(Dataset):
@@ -94,7 +90,7 @@ def _folders(place: Path) -> list[str]:
 def _split_folders(root: Path) -> dict[str, str]:
     """Return split → folder; only where every folder is named for a split are they taken for splits."""
     names = _folders(root)
-    known = {name: split for split, spellings in SPLIT_FOLDERS.items() for name in spellings}
+    known = {name: split for split, spellings in SPLITS.items() for name in spellings}
     if not names or any(name.lower() not in known for name in names):
         return {"test": ""}
     splits: dict[str, str] = {}
