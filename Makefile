@@ -1,6 +1,7 @@
 # make demo     the offline benchmark, from nothing to a leaderboard
 # make test     linters, types and all tests
 # make trust    the long forms of the tests of crashes, faults and inputs (docs/reliability.md)
+# make site     the documentation as a site, in build/site
 # make results  the committed results: are they what they claim to be, and is their board current
 #
 # All share one virtual environment, .venv, which is made and kept up to date by itself.
@@ -12,7 +13,7 @@ RESULTS := build/demo
 # What another environment put there must not leak into this one.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: demo test trust results test-wheel lint format docs clean distclean venv
+.PHONY: demo test trust results test-wheel lint format docs site clean distclean venv
 
 demo: venv
 	@$(PY) -m fgvr_bench run --model moth-idefics2 --model moth-finedefics --model moth-clip --model random --model always-a --dataset moth-24 --results-dir $(RESULTS)
@@ -51,6 +52,11 @@ trust: venv
 # Tables of models and datasets and the help of every command, from the code itself.
 docs: venv
 	$(PY) scripts/generate_docs.py
+
+# A dead link or a page without a place in the navigation is an error.
+site: venv
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+	@echo "Open build/site/index.html; no server is needed."
 
 venv:
 	@python=$$(scripts/find-python) && "$$python" scripts/bootstrap.py

@@ -3,6 +3,7 @@
     python scripts/generate_docs.py            # bring the pages up to date
     python scripts/generate_docs.py --check    # exit 1 where one is not
 
+docs/README.md shares parts of README.md.
 Each piece stands between ``<!-- generated:NAME -->`` and ``<!-- /generated -->`` in its page.
 """
 
@@ -13,6 +14,7 @@ import difflib
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from fgvr_bench.core.registry import Registry
 from fgvr_bench.engines.huggingface import HuggingFacePlugin
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/commands.md", "docs/models.md", "docs/datasets.md", "docs/plugins.md")
+PAGES = ("README.md", *(f"docs/{name}.md" for name in ("README", "commands", "models", "datasets", "plugins")))
 
 BYTES = {"16 bits": 2.0, "8 bits, at least": 1.0, "4 bits, at least": 0.5625}
 """Bytes a weight: NF4 has half a byte and one 32-bit scale for 64 weights."""
@@ -120,11 +122,21 @@ def _help(command: click.Command, context: click.Context) -> list[str]:
     return pieces
 
 
+def part_of_readme(name: str) -> str:
+    """Return what stands between ``<!-- part:NAME -->`` and ``<!-- /part -->`` in the README, for a page of docs/."""
+    found = re.search(rf"<!-- part:{name} -->\n(.*?)\n<!-- /part -->", (ROOT / "README.md").read_text(), re.DOTALL)
+    if found is None:
+        raise ValueError(f"README.md has no part {name!r}")
+    return re.sub(r"(?<=\]\()(?!https?:|#)(docs/)?", lambda link: "" if link[1] else "../", found[1])
+
+
 PIECES: dict[str, Callable[[], str]] = {
     "models": models,
     "model-weights": model_weights,
     "datasets": datasets,
     "commands": commands,
+    "readme-what": partial(part_of_readme, "what"),
+    "readme-rely": partial(part_of_readme, "rely"),
 }
 
 
