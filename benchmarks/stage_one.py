@@ -1,16 +1,15 @@
-"""Training steps on one GPU: the straightforward step beside the packed one, in one run; stage I, or --stage two.
+"""Training steps of both stages on one GPU, in one run: straightforward, packed, compiled, checkpointed, in 4 bits.
 
-Idefics2-8B's shape with random weights, LoRA of rank 8 in bfloat16 on the projections that the published recipe
-trains, no quantisation unless --qlora (NF4, computed in bfloat16; needs bitsandbytes).  A sample is what the published
-step was measured on: a picture of 36 × 27 patches, 239 tokens of question and answer, a description of 100 tokens, 3
-negative ones, and the names; in stage II picture, question and answer alone.  The loss is the published one (reading
-``released``) unless --reading says otherwise.
+Idefics2-8B's shape with random weights (`training_shape.py` says what a sample is), adapters of rank 8 in bfloat16 on
+the projections that the published recipe trains; with QLoRA the weights are in 4 bits (NF4, computed in bfloat16).
+Stage I has the published loss (reading ``released``), stage II the recipe's (``paper``: answers only).
 
-    python benchmarks/stage_one.py                              # one GPU, under six minutes
-    python benchmarks/stage_one.py --stage two --reading paper
-    python benchmarks/stage_one.py --qlora                      # likewise with --stage two
-    python benchmarks/stage_one.py --tiny                       # a processor, seconds: that everything runs
+    python benchmarks/stage_one.py                       # one GPU, within four minutes
+    python benchmarks/stage_one.py --only lora,largest   # some of it: lora, compiled, largest, checkpointed, qlora
+    python benchmarks/stage_one.py --tiny                # a processor, a minute: that everything runs
 
+Every part stands alone: what fails, or does not fit, is told and the others go on.  Losses and gradients of each way
+are held against the straightforward step's; rates against the ceiling, a large matrix product in the same process.
 From a checkout that is not installed: PYTHONPATH=harness:plugins/models:plugins/datasets:finedefics/src.
 """
 
@@ -21,8 +20,9 @@ import gc
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,48 +33,44 @@ os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 
 import torch  # noqa: E402
 import transformers  # noqa: E402
-from finedefics.objective import Losses, Reading, Temperatures  # noqa: E402
+from finedefics.objective import Reading  # noqa: E402
 from finedefics.speed import compile_layers  # noqa: E402
-from finedefics.stage_one import stage_one_losses  # noqa: E402
-from peft import LoraConfig, get_peft_model  # noqa: E402
+from training_shape import (  # noqa: E402
+    FULL,
+    TINY,
+    Step,
+    make_batch,
+    quantise,
+    random_model,
+    useful_flops,
+    with_adapters,
+)
 
 PUBLISHED = 1.39
 """Samples a second of the published stage I step at 2 samples, LoRA without quantisation, on one H100 80 GB."""
 
-COUNTS = {"one": "2,4,8,16,24,32,48", "two": "8,16,32,64,96,128"}
-"""Batches to try, by stage."""
-
-TARGETS = (
-    r".*(text_model|modality_projection|perceiver_resampler).*"
-    r"(down_proj|gate_proj|up_proj|k_proj|q_proj|v_proj|o_proj)$"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """Lengths of one sample."""
-
-    prompt: int
-    description: int
-    name: int
-    negatives: int
-    height: int
-    width: int
-
-
-FULL = Shape(prompt=239, description=100, name=6, negatives=3, height=378, width=504)
-TINY = Shape(prompt=24, description=10, name=5, negatives=3, height=28, width=42)
+READINGS: dict[str, Reading] = {"one": "released", "two": "paper"}
+USUAL = {"one": 2, "two": 8}
+"""Samples that a device takes at once, by the published recipe."""
+USABLE = 0.965
+"""Share of a GPU's memory that a batch is planned for."""
+PARTS = ("lora", "compiled", "largest", "qlora", "checkpointed")
+HEAD = ("stage", "step", "samples", "time", "samples/s", "× straight", "× published", "memory", "TFLOP/s", "of ceiling")
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
     """One line of the table."""
 
+    stage: str
     what: str
     samples: int
     seconds: float
+    """Median of the steps."""
     memory: float
+    """Peak, in GiB."""
     flops: float
+    """Useful floating-point operations of one sample."""
 
     @property
     def rate(self) -> float:
@@ -86,173 +82,192 @@ class Measured:
         return self.rate * self.flops
 
 
-class Step(torch.nn.Module):
-    """Model and temperatures; gives a batch's losses, packed or not."""
+@dataclass
+class Bench:
+    """What is measured on, and what was found so far."""
 
-    def __init__(self, model: torch.nn.Module, reading: Reading) -> None:
-        super().__init__()
-        self.model, self.temperatures = model, Temperatures()
-        self.reading, self.packed = reading, True
+    given: argparse.Namespace
+    device: torch.device
+    dtype: torch.dtype
+    step: Step
+    started: float
+    limit: float = float("nan")
+    """The ceiling, in floating-point operations a second."""
+    lines: list[Measured] = field(default_factory=list)
+    apart: dict[str, dict[str, float]] = field(default_factory=dict)
+    """By way: the largest relative difference of a loss, and that of all gradients, from the straightforward step's."""
+    failed: dict[str, str] = field(default_factory=dict)
+    straight: dict[str, tuple[dict[str, float], dict[str, torch.Tensor]]] = field(default_factory=dict)
+    """Losses and gradients of the straightforward step, by stage and weights."""
 
-    def forward(self, batch: Mapping[str, torch.Tensor]) -> Losses:
-        return stage_one_losses(
-            self.model, batch, temperatures=self.temperatures, reading=self.reading, packed=self.packed
-        )
+    @property
+    def shape(self) -> Any:
+        return TINY if self.given.tiny else FULL
+
+    @property
+    def config(self) -> Any:
+        model: Any = self.step.model
+        return model.config
+
+    def passed(self) -> float:
+        """Return the seconds since the script began."""
+        return time.perf_counter() - self.started
+
+    def batch(self, stage: str, samples: int) -> dict[str, torch.Tensor]:
+        return make_batch(self.config, self.shape, samples, self.device, self.dtype, READINGS[stage], stage)
+
+    @contextmanager
+    def guarded(self, what: str) -> Iterator[None]:
+        """Tell what fails in the block, and go on after it."""
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            self.failed[what] = "does not fit"
+        except Exception as error:
+            self.failed[what] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        if what in self.failed:
+            print(f"   {what}: {self.failed[what]}", flush=True)
+        self.step.zero_grad(set_to_none=True)
+        self.step.train()
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def measure(self, stage: str, what: str, samples: int, packed: bool = True) -> Measured | None:
+        """Measure whole training steps (forward, backward, AdamW); None where they fail or do not fit."""
+        self.step.reading, self.step.packed = READINGS[stage], packed
+        flops = useful_flops(self.config, self.shape, READINGS[stage], stage)
+        found = len(self.lines)
+        with self.guarded(f"stage {stage}, {what}, {samples} samples"):
+            seconds, memory = self._timed_steps(self.batch(stage, samples))
+            line = Measured(stage, what, samples, seconds, memory, flops)
+            self.lines.append(line)
+            print(
+                f"{self.passed():>4.0f} s  stage {stage}  {what:<34}{samples:>4} samples {1000 * seconds:>9.1f} ms "
+                f"{line.rate:>8.2f}/s {memory:>6.1f} GiB {line.achieved / self.limit:>7.1%}",
+                flush=True,
+            )
+        return self.lines[-1] if len(self.lines) > found else None
+
+    def _timed_steps(self, batch: Mapping[str, torch.Tensor]) -> tuple[float, float]:
+        """Return the median time of a step, and the peak of memory in GiB."""
+        trained = [parameter for parameter in self.step.parameters() if parameter.requires_grad]
+        cuda = self.device.type == "cuda"
+        # At a rate of 0 the optimiser does all its work and leaves the weights as they are, so that losses compare.
+        optimiser = torch.optim.AdamW(trained, lr=0.0, weight_decay=0.0, fused=cuda)
+
+        def step() -> None:
+            self.step(batch).total.backward()
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+
+        for _ in range(2):
+            step()
+        if cuda:
+            torch.cuda.reset_peak_memory_stats(self.device)
+        steps = self.given.steps
+        seconds = sorted(timed(step, self.device) for _ in range(steps))[steps // 2]
+        return seconds, torch.cuda.max_memory_allocated(self.device) / 2**30 if cuda else 0.0
+
+    def compare(self, stage: str, what: str, samples: int, packed: bool, beside: str) -> None:
+        """Hold losses and gradients against those of the straightforward step, which is the first that is given.
+
+        Args:
+            stage: ``one`` or ``two``.
+            what: the way.
+            samples: of the batch, the same for all.
+            packed: whether it is packed.
+            beside: names what is compared with one another.
+        """
+        self.step.reading, self.step.packed = READINGS[stage], packed
+        with self.guarded(f"losses of stage {stage}, {what}"):
+            losses = self.step(self.batch(stage, samples))
+            losses.total.backward()
+            values = {name: float(value) for name, value in losses.detached().items()}
+            gradients = {
+                name: parameter.grad.detach().to("cpu", torch.float32).flatten()
+                for name, parameter in self.step.named_parameters()
+                if parameter.grad is not None
+            }
+            if beside not in self.straight:
+                self.straight[beside] = values, gradients
+                return
+            before, straight = self.straight[beside]
+            squared = sum(float((straight[name] - gradients[name]).square().sum()) for name in straight)
+            whole = sum(float(value.square().sum()) for value in straight.values())
+            worst = max(abs(value - values[name]) / max(1.0, abs(value)) for name, value in before.items())
+            self.apart[f"{beside}, {what}"] = {"losses": worst, "gradients": (squared / whole) ** 0.5}
+            print(f"   {beside}, {what}: against the straightforward step")
+            for name, value in before.items():
+                print(f"      {name:<24}{value:>11.5f}{values[name]:>11.5f}{abs(value - values[name]):>10.1e}")
+            print(f"      gradients of all adapters: relative distance {(squared / whole) ** 0.5:.1e}", flush=True)
 
 
-def configuration(tiny: bool) -> transformers.Idefics2Config:
-    """Return the configuration of Idefics2-8B, or of a tiny model of its kind."""
-    if tiny:
-        text = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
-        text |= {"num_key_value_heads": 2, "vocab_size": 320, "head_dim": 16}
-        vision = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
-        vision |= {"image_size": 56, "patch_size": 14}
-        perceiver = {"resampler_n_latents": 4, "resampler_depth": 2, "resampler_n_heads": 4, "resampler_head_dim": 16}
-        perceiver |= {"num_key_value_heads": 2, "hidden_size": 64}
-        ids = {"image_token_id": 318}
-    else:
-        text = {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32}
-        text |= {"num_key_value_heads": 8, "vocab_size": 32003, "head_dim": 128}
-        vision = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16}
-        vision |= {"image_size": 980, "patch_size": 14}
-        perceiver = {"resampler_n_latents": 64, "resampler_depth": 3, "resampler_n_heads": 16, "resampler_head_dim": 96}
-        perceiver |= {"num_key_value_heads": 4, "hidden_size": 4096}
-        ids = {"image_token_id": 32001}
-    text |= {"max_position_embeddings": 32768, "rms_norm_eps": 1e-5, "sliding_window": 4096}
-    text |= {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "model_type": "mistral"}
-    return transformers.Idefics2Config(
-        text_config=text,
-        vision_config=vision,
-        perceiver_config=perceiver | {"rms_norm_eps": 1e-5},
-        tie_word_embeddings=False,
-        **ids,
-    )
+def lora(bench: Bench) -> None:
+    """Measure both stages uncompiled: straightforward and packed."""
+    for stage, samples in counts(bench).items():
+        for packed, what in ((False, "straightforward"), (True, "packed")):
+            bench.compare(stage, what, samples, packed, f"stage {stage}")
+            bench.measure(stage, what, samples, packed)
 
 
-def build(tiny: bool, device: torch.device, dtype: torch.dtype, dropout: float, qlora: bool) -> torch.nn.Module:
-    """Make the model with random weights and its adapters, B matrices drawn too so that every gradient counts."""
-    torch.manual_seed(0)
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        with torch.device(device):
-            config = configuration(tiny)
-            config._attn_implementation = "sdpa"
-            model = transformers.Idefics2ForConditionalGeneration(config)
-    finally:
-        torch.set_default_dtype(before)
-    if qlora:
-        quantise(model, device, dtype)
-    lora = LoraConfig(
-        r=8, lora_alpha=8, lora_dropout=dropout, init_lora_weights="gaussian", target_modules=TARGETS, bias="none"
-    )
-    adapted = get_peft_model(model, lora, autocast_adapter_dtype=False).to(device)
-    with torch.no_grad():
-        for name, parameter in adapted.named_parameters():
-            if "lora_" in name:
-                parameter.data = parameter.data.to(dtype)
-            if "lora_B" in name:
-                parameter.normal_(0.0, 0.02)
-    return adapted.train()
+def compiled(bench: Bench) -> None:
+    """Compile the layers; measure both stages at the recipe's samples."""
+    if not bench.given.tiny:  # compiling takes longer than a try-out should
+        with bench.guarded("compiling"):
+            compile_layers(bench.step.model)
+    for stage, samples in counts(bench).items():
+        bench.measure(stage, "packed, compiled", samples)
+        bench.compare(stage, "packed, compiled", samples, True, f"stage {stage}")
 
 
-def quantise(model: Any, device: torch.device, dtype: torch.dtype) -> None:
-    """Put every linear layer but the head in 4 bits (NF4), as loading with transformers' settings of QLoRA does."""
-    try:
-        from bitsandbytes.nn import Linear4bit, Params4bit
-    except ImportError as error:
-        raise SystemExit("--qlora needs bitsandbytes: pip install 'finedefics[qlora]'") from error
-    layers = [(name, each) for name, each in model.named_modules() if isinstance(each, torch.nn.Linear)]
-    for name, layer in layers:
-        if name == "lm_head":
+def largest(bench: Bench) -> None:
+    """Measure growing batches, up to the largest that fits: memory grows evenly with the samples."""
+    for stage in READINGS:
+        ladder = [3] if bench.given.tiny else [8, 12] if stage == "one" else [16, 32]
+        known = [line for line in (bench.measure(stage, "packed, compiled", count) for count in ladder) if line]
+        if bench.device.type != "cuda" or len(known) < 2:
             continue
-        made = Linear4bit(
-            layer.in_features,
-            layer.out_features,
-            layer.bias is not None,
-            compute_dtype=dtype,
-            quant_type="nf4",
-            device="meta",
-        )
-        made.weight = Params4bit(layer.weight.data, requires_grad=False, quant_type="nf4")
-        if layer.bias is not None:
-            made.bias = layer.bias
-        parent, _, last = name.rpartition(".")
-        setattr(model.get_submodule(parent), last, made.to(device))
-        layer.weight = None  # type: ignore[assignment]  # its memory is wanted at once
-    model.is_loaded_in_4bit = True  # by which peft knows
+        slope = (known[-1].memory - known[-2].memory) / (known[-1].samples - known[-2].samples)
+        room = USABLE * torch.cuda.get_device_properties(bench.device).total_memory / 2**30
+        count = known[-1].samples + int((room - known[-1].memory) / slope)
+        print(f"   stage {stage}: {slope:.2f} GiB a sample, so {count} samples should fit {room:.0f} GiB")
+        for tried in (count, count - 1, count - 2):
+            if tried > known[-1].samples and bench.measure(stage, "packed, compiled", tried):
+                break
 
 
-def make_batch(
-    config: Any, shape: Shape, samples: int, device: torch.device, dtype: torch.dtype, given: argparse.Namespace
-) -> dict[str, torch.Tensor]:
-    """Return a batch of random content in the shape that was measured; without texts in stage II."""
-    generator = torch.Generator().manual_seed(samples)
-    words = config.text_config.vocab_size - 4
-
-    def texts(count: int, length: int) -> torch.Tensor:
-        ids = torch.randint(3, words, (count, length), generator=generator)
-        ids[:, 0], ids[:, -1] = 1, 2
-        return ids
-
-    latents = config.perceiver_config.resampler_n_latents
-    asked = texts(samples, shape.prompt)
-    asked[:, 6 : 6 + latents] = config.image_token_id
-    many = samples * shape.negatives
-    names = {
-        "att": texts(samples, shape.description),
-        "cat": texts(samples, shape.name),
-        "neg_att": texts(many, shape.description),
-        "neg_cat": texts(many, shape.name),
-    }
-    labels = asked.clone()
-    if given.reading == "paper":
-        labels[:, :-10] = -100
-    if given.stage == "two":
-        names = {}
-    batch = {
-        "input_ids": asked,
-        "attention_mask": torch.ones_like(asked),
-        "labels": labels,
-        "pixel_values": torch.randn(samples, 1, 3, shape.height, shape.width, generator=generator).to(dtype),
-        "pixel_attention_mask": torch.ones(samples, 1, shape.height, shape.width, dtype=torch.long),
-        **{f"{name}_tokens": ids for name, ids in names.items()},
-        **{f"{name}_mask": torch.ones_like(ids) for name, ids in names.items()},
-    }
-    return {name: value.to(device) for name, value in batch.items()}
+def checkpointed(bench: Bench) -> None:
+    """Recompute decoder layers in the backward pass: less memory, so more samples; does it pay?"""
+    model: Any = bench.step.model
+    text = model.get_base_model().model.text_model
+    text.gradient_checkpointing_enable({"use_reentrant": False})
+    for count in (3,) if bench.given.tiny else (16, 48):
+        bench.measure("one", "packed, compiled, checkpointed", count)
+    text.gradient_checkpointing_disable()
 
 
-def useful_flops(config: Any, shape: Shape, reading: Reading, stage: str = "one") -> float:
-    """Return the floating-point operations that one sample's step cannot do without.
+def qlora(bench: Bench) -> None:
+    """Put the weights in 4 bits and measure both stages, straightforward and packed; never compiled."""
+    with bench.guarded("making a model in 4 bits"):
+        bench.step.model = None  # type: ignore[assignment]  # its memory is wanted
+        gc.collect()
+        model = random_model(bench.given.tiny, bench.device, bench.dtype)
+        quantise(model, bench.device, bench.dtype)
+        bench.step.model = with_adapters(model, bench.device, bench.dtype)
+    if bench.step.model is None:
+        return
+    for stage, samples in counts(bench).items():
+        for packed, what in ((False, "straightforward"), (True, "packed")):
+            bench.compare(stage, what, samples, packed, f"stage {stage}, QLoRA")
+            bench.measure(stage, f"QLoRA, {what}", samples, packed)
+    for stage, samples in (("one", 3),) if bench.given.tiny else (("one", 8), ("one", 16), ("two", 32)):
+        bench.measure(stage, "QLoRA, packed", samples)
 
-    Two a weight and token forwards, and two more backwards wherever gradients flow on to adapters below; none for the
-    gradients of frozen weights, for adapters themselves, for padding, or for anything computed twice.
-    """
-    text, vision, perceiver = config.text_config, config.vision_config, config.perceiver_config
-    latents, hidden = perceiver.resampler_n_latents, text.hidden_size
-    size = text.head_dim
-    attention = hidden * size * (2 * text.num_attention_heads + 2 * text.num_key_value_heads)
-    layer = attention + 3 * hidden * text.intermediate_size
-    many = 1 + shape.negatives
-    lengths = [shape.prompt]
-    if stage == "one":
-        lengths += [latents + 1, *[shape.description] * many, *[shape.name] * many]
-    tokens = sum(lengths)
-    # Causal: half of length² × heads × size, for scores and for sums, backwards twice as much as forwards.
-    scores = sum(length**2 for length in lengths) / 2 * text.num_attention_heads * size * 4 * 3
-    decoder = text.num_hidden_layers * (4 * layer * tokens + scores)
-    learnt = shape.prompt - 1 if reading == "released" else 10
-    head = 4 * hidden * text.vocab_size * learnt
-    patches = (shape.height // vision.patch_size) * (shape.width // vision.patch_size)
-    tower = 4 * vision.hidden_size**2 + 2 * vision.hidden_size * vision.intermediate_size
-    seen = vision.num_hidden_layers * (2 * tower * patches + 4 * patches**2 * vision.hidden_size)
-    projection = vision.hidden_size * text.intermediate_size * 2 * 2 + 4 * text.intermediate_size * hidden
-    inner = perceiver.resampler_n_heads * perceiver.resampler_head_dim
-    keys = perceiver.num_key_value_heads * perceiver.resampler_head_dim
-    context = patches + latents
-    resampled = 4 * (2 * hidden * inner + 3 * hidden * 4 * hidden) * latents + 4 * 2 * hidden * keys * context
-    resampled += 12 * latents * context * inner
-    return float(decoder + head + seen + projection * patches + perceiver.resampler_depth * resampled)
+
+def counts(bench: Bench) -> dict[str, int]:
+    """Return the recipe's samples by stage."""
+    return {"one": 2, "two": 2} if bench.given.tiny else USUAL
 
 
 def ceiling(device: torch.device, dtype: torch.dtype, side: int) -> float:
@@ -280,151 +295,90 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def measure(
-    what: str, stage: Step, batch: Mapping[str, torch.Tensor], steps: int, flops: float, device: torch.device
-) -> Measured:
-    """Run whole training steps (forward, backward, AdamW) and return the median of their times."""
-    trained = [parameter for parameter in stage.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=1e-5, fused=device.type == "cuda")
+def table(bench: Bench) -> str:
+    """Return all lines as a table; each stage beside its own straightforward step in 16 bits."""
+    from tabulate import tabulate
 
-    def step() -> None:
-        stage(batch).total.backward()
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-
-    for _ in range(2):
-        step()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    seconds = sorted(timed(step, device) for _ in range(steps))[steps // 2]
-    memory = torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else 0.0
-    return Measured(what, len(batch["input_ids"]), seconds, memory, flops)
-
-
-def shown(line: Measured, limit: float, reference: float, published: bool) -> str:
-    """Return a line of the table; `reference` is the rate of the straightforward step at the first batch."""
-    beside = f"{line.rate / PUBLISHED:>5.1f} × published  " if published else ""
-    return (
-        f"{line.what:<34}{line.samples:>4} samples  {line.seconds * 1000:>8.1f} ms  {line.rate:>7.2f}/s  "
-        f"{beside}{line.rate / reference:>5.1f} × straightforward  "
-        f"{line.memory:>6.1f} GiB  {line.achieved / 1e12:>6.1f} TFLOP/s  {line.achieved / limit:>6.1%}"
-    )
-
-
-def compare(stage: Step, batch: Mapping[str, torch.Tensor], dropout: float) -> dict[str, float]:
-    """Compare losses and gradients of the straightforward and the packed step, without dropout; print them."""
-    if dropout:
-        stage.eval()
-    losses, gradients = [], []
-    for packed in (False, True):
-        stage.packed = packed
-        found = stage(batch)
-        found.total.backward()
-        losses.append({name: float(value) for name, value in found.detached().items()})
-        gradients.append(
-            {name: value.grad.double().flatten() for name, value in stage.named_parameters() if value.grad is not None}
+    straight = {line.stage: line.rate for line in reversed(bench.lines) if line.what == "straightforward"}
+    rows = [
+        (
+            {"one": "I", "two": "II"}[line.stage],
+            line.what,
+            line.samples,
+            f"{1000 * line.seconds:,.0f} ms",
+            f"{line.rate:.2f}",
+            f"{line.rate / straight[line.stage]:.1f}" if line.stage in straight else "",
+            f"{line.rate / PUBLISHED:.1f}" if line.stage == "one" else "",
+            f"{line.memory:.1f} GiB",
+            f"{line.achieved / 1e12:.0f}",
+            f"{line.achieved / bench.limit:.1%}",
         )
-        stage.zero_grad(set_to_none=True)
-    stage.train()
-    print("loss                         straightforward      packed  difference")
-    for name, value in losses[0].items():
-        print(f"{name:<29}{value:>15.5f}{losses[1][name]:>12.5f}{abs(value - losses[1][name]):>12.1e}")
-    apart = sum(float((gradients[0][name] - gradients[1][name]).square().sum()) for name in gradients[0]) ** 0.5
-    whole = sum(float(value.square().sum()) for value in gradients[0].values()) ** 0.5
-    print(f"gradients of all adapters: relative distance {apart / whole:.1e}\n")
-    worst = max(abs(value - losses[1][name]) / max(1.0, abs(value)) for name, value in losses[0].items())
-    return {"losses": worst, "gradients": apart / whole}
+        for line in bench.lines
+    ]
+    return str(tabulate(rows, HEAD, tablefmt="github", disable_numparse=True))
 
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tiny", action="store_true", help="a tiny model on the processor")
-    parser.add_argument("--stage", choices=list(COUNTS), default="one")
-    parser.add_argument("--qlora", action="store_true", help="weights in 4 bits; never compiled")
-    parser.add_argument("--samples", help="batches to try, in this order")
-    parser.add_argument("--steps", type=int, default=7, help="steps measured of each")
-    parser.add_argument("--reading", choices=["released", "paper"], default="released")
-    parser.add_argument("--dropout", type=float, default=0.0, help="of the adapters")
-    parser.add_argument("--no-compile", action="store_true")
-    parser.add_argument("--checkpointing", action="store_true", help="recompute decoder layers in the backward pass")
-    parser.add_argument("--seconds", type=float, default=330.0, help="no new batch is begun after this time")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"parts, of {', '.join(PARTS)}")
+    parser.add_argument("--steps", type=int, default=5, help="steps measured of each, after two that are not")
+    parser.add_argument("--dropout", type=float, default=0.0, help="of the adapters; losses then differ by chance")
+    parser.add_argument("--seconds", type=float, default=200.0, help="no new part is begun after this time")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Build the model, compare the steps, measure them."""
+    """Build the model, go through the parts, print the table."""
     started = time.perf_counter()
     given = arguments()
     if not given.tiny and not torch.cuda.is_available():
         raise SystemExit("This needs a GPU; --tiny runs on a processor.")
-    device = torch.device("cpu" if given.tiny else "cuda")
-    dtype = torch.float32 if given.tiny else torch.bfloat16
-    shape = TINY if given.tiny else FULL
-    counts = [2, 3] if given.tiny else [int(count) for count in (given.samples or COUNTS[given.stage]).split(",")]
+    wanted = given.only.split(",")
+    if strange := set(wanted) - set(PARTS):
+        raise SystemExit(f"There is no part {sorted(strange)[0]}; parts are {', '.join(PARTS)}.")
+    if given.tiny:
+        given.steps = 1
+    device, dtype = (torch.device("cpu"), torch.float32) if given.tiny else (torch.device("cuda"), torch.bfloat16)
     name = "processor" if given.tiny else torch.cuda.get_device_name(device)
-    print(f"{name}, torch {torch.__version__}, transformers {transformers.__version__}, ", end="")
-    print(f"stage {given.stage}, {'QLoRA' if given.qlora else 'LoRA'}, reading {given.reading}")
+    print(f"{name}, torch {torch.__version__}, transformers {transformers.__version__}")
 
-    stage = Step(build(given.tiny, device, dtype, given.dropout, given.qlora), given.reading).to(device)
-    config: Any = stage.model.config
-    flops = useful_flops(config, shape, given.reading, given.stage)
-    published = given.stage == "one" and not given.qlora
-    limit = ceiling(device, dtype, 256 if given.tiny else 8192)
-    print(f"useful work {flops / 1e12:.2f} TFLOP a sample; ceiling {limit / 1e12:.1f} TFLOP/s, ", end="")
-    print(f"so at most {limit / flops:.1f} samples/s; built after {time.perf_counter() - started:.0f} s\n", flush=True)
-
-    first = make_batch(config, shape, counts[0], device, dtype, given)
-    apart = compare(stage, first, given.dropout)
-    stage.packed = False
-    lines = [measure("straightforward", stage, first, given.steps, flops, device)]
-    straight = lines[0].rate
-    print(shown(lines[0], limit, straight, published), flush=True)
-    stage.packed = True
-    lines.append(measure("packed", stage, first, given.steps, flops, device))
-    print(shown(lines[-1], limit, straight, published), flush=True)
-
-    label = "packed"
-    if given.checkpointing:
-        stage.model.get_base_model().model.text_model.gradient_checkpointing_enable({"use_reentrant": False})
-        label += ", checkpointed"
-    if not given.no_compile and not given.tiny and not given.qlora:
-        compile_layers(stage.model)
-        label += ", compiled"
-    for count in counts:
-        if time.perf_counter() - started > given.seconds:
-            print(f"{count} samples and more left out: {given.seconds:.0f} s are over")
-            break
-        line = attempt(label, stage, count, given, (config, shape, device, dtype, flops))
-        if line is None:
-            print(f"{label}: {count} samples do not fit")
-            break
-        lines.append(line)
-        print(shown(line, limit, straight, published), flush=True)
-    best = max(lines, key=lambda line: line.rate)
-    beside = f"{best.rate / PUBLISHED:.1f} × published, " if published else ""
-    print(f"\nbest: {best.rate:.2f} samples/s at {best.samples}, {beside}", end="")
-    print(f"{best.achieved / limit:.1%} of the ceiling; all in {time.perf_counter() - started:.0f} s")
+    step = Step(with_adapters(random_model(given.tiny, device, dtype), device, dtype, given.dropout)).to(device)
+    bench = Bench(given, device, dtype, step, started)
+    with bench.guarded("ceiling"):
+        bench.limit = ceiling(device, dtype, 256 if given.tiny else 8192)
+    for stage, reading in READINGS.items():
+        flops = useful_flops(bench.config, bench.shape, reading, stage)
+        print(f"stage {stage}: useful work {flops / 1e12:.2f} TFLOP a sample; ", end="")
+        print(f"ceiling {bench.limit / 1e12:.1f} TFLOP/s, so at most {bench.limit / flops:.1f} samples/s")
+    print(f"built after {bench.passed():.0f} s", flush=True)
+    for part, call in (("lora", lora), ("compiled", compiled), ("largest", largest), ("checkpointed", checkpointed)):
+        if part in wanted:
+            enter(bench, part, call, 0.75 if part == "checkpointed" and "qlora" in wanted else 1.0)
+    if "qlora" in wanted:  # last: it takes the 16-bit model's place
+        enter(bench, "qlora", qlora)
+    print(f"\n{table(bench)}\n")
+    for what, each in bench.apart.items():
+        print(
+            f"{what}: losses within {each['losses']:.1e}, gradients within {each['gradients']:.1e} of straightforward"
+        )
+    for what, why in bench.failed.items():
+        print(f"not measured: {what}: {why}")
+    print(f"all in {bench.passed():.0f} s")
     if given.json:
-        figures = {"ceiling": limit, "flops": flops, "apart": apart, "lines": [asdict(line) for line in lines]}
-        given.json.write_text(json.dumps(figures, indent=2))
+        figures = {"ceiling": bench.limit, "apart": bench.apart, "failed": bench.failed, "gpu": name}
+        given.json.write_text(json.dumps({**figures, "lines": [asdict(line) for line in bench.lines]}, indent=2))
 
 
-def attempt(
-    label: str, stage: Step, count: int, given: argparse.Namespace, setting: tuple[Any, ...]
-) -> Measured | None:
-    """Measure a batch size; None where memory does not suffice."""
-    config, shape, device, dtype, flops = setting
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    try:
-        batch = make_batch(config, shape, count, device, dtype, given)
-        return measure(label, stage, batch, given.steps, flops, device)
-    except torch.OutOfMemoryError:
-        stage.zero_grad(set_to_none=True)
-        return None
+def enter(bench: Bench, part: str, call: Callable[[Bench], None], share: float = 1.0) -> None:
+    """Go through a part, unless time is over: `share` of what there is."""
+    if bench.passed() > share * bench.given.seconds and not bench.given.tiny:
+        bench.failed[part] = f"left out after {bench.passed():.0f} s"
+        return
+    with bench.guarded(part):
+        call(bench)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,13 @@ import pytest
 from finedefics.batches import Plan, make_plan
 from finedefics.logbook import Logbook, StepRecord, read_log
 from finedefics.presets import TERMS, Recipe, preset, preset_table
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fgvr_bench.errors import UsageError
 
 
+@settings(deadline=None)  # numpy is imported in the first example
 @given(st.integers(1, 40), st.integers(1, 4), st.integers(1, 3), st.sampled_from([1, 2, 4]), st.integers(0, 99))
 def test_processes_together_see_what_one_sees_and_every_row_once_an_epoch(
     rows: int, per_device: int, accumulated: int, processes: int, seed: int
