@@ -34,6 +34,7 @@ COMMANDS = {
     "models": ("listing", "List the models there are."),
     "plugins": ("listing", "List the plugins that were found, and what went wrong with any."),
     "doctor": ("doctor", "Say what is wrong with this installation, and what to do."),
+    "completion": ("completion", "Print the script that completes names in a shell."),
 }
 """Built-in commands: the module of `fgvr_bench.cli` that each lives in, and its line in ``--help``."""
 
@@ -49,6 +50,10 @@ class Commands(click.Group):
             module = importlib.import_module(f"fgvr_bench.cli.{COMMANDS[cmd_name][0]}")
             command: click.Command = getattr(module, cmd_name)
             name_variables(command, cmd_name)
+            if COMPLETING in os.environ:
+                from fgvr_bench.cli.completing import complete_names
+
+                complete_names(command)
             return command
         return self._added().get(cmd_name)
 
@@ -81,6 +86,9 @@ class Commands(click.Group):
 
 _told: set[str] = set()
 
+COMPLETING = "_FGVR_BENCH_COMPLETE"
+"""Variable by which a shell asks for completions; click reads it."""
+
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "FGVR"})
 @click.version_option(__version__, prog_name="fgvr-bench")
@@ -101,6 +109,10 @@ def main(arguments: list[str] | None = None, interrupts: Any = None) -> NoReturn
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads would cost the workers their cores
     try:
+        if COMPLETING in os.environ:
+            from fgvr_bench.cli.completion import register
+
+            register()
         if interrupts is not None:
             signal.signal(signal.SIGINT, interrupts)
         status = fgvr_bench.main(args=arguments, prog_name="fgvr-bench", standalone_mode=False)
