@@ -1,4 +1,4 @@
-"""Write what the docs say about commands and plugins, from the commands and plugins themselves.
+"""Write what the docs say about commands and plugins, from the commands and plugins themselves, and the examples.
 
     python scripts/generate_docs.py            # bring the pages up to date
     python scripts/generate_docs.py --check    # exit 1 where one is not
@@ -26,6 +26,7 @@ from fgvr_bench.core.host import host
 from fgvr_bench.core.names import short_count
 from fgvr_bench.core.registry import Registry
 from fgvr_bench.engines.huggingface import HuggingFacePlugin
+from fgvr_bench.new_plugin import Draft, render
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("README.md", *(f"docs/{name}.md" for name in ("README", "commands", "models", "datasets", "plugins")))
@@ -149,18 +150,40 @@ def brought_up_to_date(text: str) -> str:
     return re.sub(r"(<!-- generated:([\w-]+) -->)\n.*?<!-- /generated -->", replace, text, flags=re.DOTALL)
 
 
+EXAMPLES = ROOT / "examples" / "fgvr-plugin-template"
+EXAMPLE_NAMES = {
+    "model": "nearest-colour",
+    "dataset": "paint-6",
+    "protocol": "plain-letter",
+    "metric": "answered",
+    "miner": "alphabet",
+}
+
+
+def examples() -> dict[Path, str]:
+    """Return the files of the example plugins, as ``fgvr-bench new-plugin`` writes them."""
+    return {
+        EXAMPLES / kind / path: text
+        for kind, name in EXAMPLE_NAMES.items()
+        for path, text in render(Draft(kind, name)).items()
+    }
+
+
+def pages() -> dict[Path, str]:
+    """Return every page that has a generated piece, brought up to date."""
+    there = [ROOT / name for name in PAGES if (ROOT / name).exists()]
+    return {path: brought_up_to_date(path.read_text()) for path in there}
+
+
 def main() -> None:
-    """Write or check all pages."""
+    """Write or check all pages and the example plugins."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="change nothing, exit 1 where a page is not current")
     check = parser.parse_args().check
     stale = False
-    for name in PAGES:
-        path = ROOT / name
-        if not path.exists():
-            continue
-        before = path.read_text()
-        after = brought_up_to_date(before)
+    for path, after in {**pages(), **examples()}.items():
+        name = path.relative_to(ROOT).as_posix()
+        before = path.read_text() if path.exists() else ""
         if before == after:
             continue
         stale = True
@@ -168,6 +191,7 @@ def main() -> None:
             lines = difflib.unified_diff(before.splitlines(), after.splitlines(), name, "as it should be", lineterm="")
             sys.stdout.write("\n".join(lines) + "\n")
         else:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(after)
             sys.stdout.write(f"written: {name}\n")
     if stale and check:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fgvr_bench.compatibility import API_VERSION
 from fgvr_bench.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Evaluation", "__version__", "evaluate", "hookimpl"]
+__all__ = ["API_VERSION", "Evaluation", "__version__", "evaluate", "hookimpl"]
 
 
 def __getattr__(name: str) -> Any:

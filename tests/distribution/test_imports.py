@@ -13,25 +13,30 @@ from overlay import ROOT
 
 HARNESS = ROOT / "harness" / "fgvr_bench"
 PLUGINS = [ROOT / "plugins" / "models" / "fgvr_models", ROOT / "plugins" / "datasets" / "fgvr_datasets"]
-OUTSIDE = [
-    ROOT / "finedefics" / "src" / "finedefics",
-    ROOT / "examples" / "fgvr-plugin-template" / "src" / "fgvr_plugin_template",
-]
+EXAMPLES = sorted(folder for folder in (ROOT / "examples" / "fgvr-plugin-template").iterdir() if folder.is_dir())
+OUTSIDE = [ROOT / "finedefics" / "src" / "finedefics", *EXAMPLES]
 
 # Each room and the rooms it may import from, beside itself.  `evaluate` is offered by the package itself.
 ALLOWED = {
+    "compatibility": set(),
+    "deprecation": set(),
     "errors": set(),
     "types": {"errors"},
     "interfaces": {"errors", "types"},
     "hookspecs": {"errors", "types", "interfaces"},
-    "core": {"errors", "types", "interfaces", "hookspecs"},
+    "core": {"compatibility", "deprecation", "errors", "types", "interfaces", "hookspecs"},
 }
 ALLOWED |= {room: {*ALLOWED["core"], "core"} for room in ("protocols", "metrics")}
 ALLOWED["engines"] = {*ALLOWED["core"], "core"}
 ALLOWED["miners"] = {*ALLOWED["core"], "core", "engines"}
 ALLOWED["report"] = {*ALLOWED["core"], "core", "metrics"}
 ALLOWED["probing"] = {*ALLOWED["core"], "core", "engines"}
-ALLOWED["cli"] = {*ALLOWED["core"], "core", "protocols", "metrics", "miners", "engines", "report", "probing"}
+ALLOWED["new_plugin"] = {*ALLOWED["core"], "core"}
+ALLOWED["testing"] = {*ALLOWED["core"], "core", "protocols", "metrics"}
+ALLOWED["cli"] = {
+    *ALLOWED["core"],
+    *("core", "protocols", "metrics", "miners", "engines", "report", "probing", "new_plugin", "testing"),
+}
 FREE = {"__init__", "__main__", "entry"}
 """Modules of the package's top that offer what lies below."""
 

@@ -14,7 +14,7 @@ from overlay import ROOT
 
 from fgvr_bench import hookspecs
 
-DISTRIBUTIONS = [ROOT, ROOT / "finedefics", ROOT / "examples" / "fgvr-plugin-template"]
+DISTRIBUTIONS = [ROOT, ROOT / "finedefics"]
 
 
 def setup(project: Path) -> configparser.ConfigParser:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
 
@@ -64,12 +63,12 @@ def _look(results: Path) -> list[Finding]:
 
 def _variables() -> set[str]:
     """Return the environment variables of all options of all commands."""
-    from fgvr_bench.cli.main import COMMANDS
+    from fgvr_bench.cli.main import COMMANDS, built_in
     from fgvr_bench.cli.variables import variables_of
 
     found: set[str] = set()
-    for name, (module, _) in COMMANDS.items():
-        found |= set(variables_of(getattr(importlib.import_module(f"fgvr_bench.cli.{module}"), name), name))
+    for name in COMMANDS:
+        found |= set(variables_of(built_in(name), name))
     return found
 
 

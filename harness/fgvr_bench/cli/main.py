@@ -32,11 +32,19 @@ COMMANDS = {
     "options": ("options", "Build, check and look at option sets."),
     "datasets": ("datasets", "List, check and download datasets."),
     "models": ("listing", "List the models there are."),
+    "new-plugin": ("new_plugin", "Write a complete plugin to start from."),
     "plugins": ("listing", "List the plugins that were found, and what went wrong with any."),
     "doctor": ("doctor", "Say what is wrong with this installation, and what to do."),
     "completion": ("completion", "Print the script that completes names in a shell."),
 }
 """Built-in commands: the module of `fgvr_bench.cli` that each lives in, and its line in ``--help``."""
+
+
+def built_in(name: str) -> click.Command:
+    """Import a built-in command."""
+    module = importlib.import_module(f"fgvr_bench.cli.{COMMANDS[name][0]}")
+    command: click.Command = getattr(module, name.replace("-", "_"))
+    return command
 
 
 class Commands(click.Group):
@@ -47,8 +55,7 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS:
-            module = importlib.import_module(f"fgvr_bench.cli.{COMMANDS[cmd_name][0]}")
-            command: click.Command = getattr(module, cmd_name)
+            command = built_in(cmd_name)
             name_variables(command, cmd_name)
             if COMPLETING in os.environ:
                 from fgvr_bench.cli.completing import complete_names

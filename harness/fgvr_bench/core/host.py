@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from fgvr_bench import hookspecs, interfaces
+from fgvr_bench.compatibility import STATEMENT, misfit, stated_in_source
 from fgvr_bench.core.entry_points import BUNDLED, disabled_by_environment, installed_points
 from fgvr_bench.core.names import did_you_mean
 from fgvr_bench.core.registry import Registry
@@ -84,6 +85,7 @@ class Host:
         """Register a plugin and what it brings, or nothing of it; return what it provides."""
         if self.manager.is_registered(plugin):
             raise FgvrError(f"it is loaded already, as {self.manager.get_name(plugin)}.")
+        _check_version(plugin)
         implemented = _check_hooks(plugin)
         taken: list[tuple[Registry[Any], str]] = []
         try:
@@ -113,7 +115,7 @@ class Host:
             try:
                 plugin = found.load()
             except (Exception, SystemExit) as problem:
-                error = _one_line(problem)
+                error = misfit(stated_in_source(found.module)) or _one_line(problem)
                 info = PluginInfo(found.name, found.module, found.distribution, found.version, error)
                 self.plugins.append(info)
             else:
@@ -152,7 +154,8 @@ def load_commands(reserved: frozenset[str]) -> tuple[dict[str, click.Command], t
         try:
             brought = _commands_of(found.load(), found.name)
         except (Exception, SystemExit) as problem:
-            problems.append(f"plugin {found.name} of {owner} has no commands: {_one_line(problem)}")
+            reason = misfit(stated_in_source(found.module)) or _one_line(problem)
+            problems.append(f"plugin {found.name} of {owner} has no commands: {reason}")
             continue
         for command in brought:
             name = command.name if isinstance(command, click.Command) else None
@@ -169,6 +172,7 @@ def load_commands(reserved: frozenset[str]) -> tuple[dict[str, click.Command], t
 
 def _commands_of(plugin: Any, name: str) -> list[Any]:
     brought: list[Any] = []
+    _check_version(plugin)
     _check_hooks(plugin)
     manager = _manager()
     manager.register(plugin, name=name)
@@ -180,6 +184,13 @@ def _manager() -> pluggy.PluginManager:
     made = pluggy.PluginManager("fgvr_bench")
     made.add_hookspecs(hookspecs)
     return made
+
+
+def _check_version(plugin: Any) -> None:
+    """Refuse a plugin that states another version of the interface than this one (see `compatibility`)."""
+    problem = misfit(getattr(plugin, STATEMENT, None))
+    if problem is not None:
+        raise FgvrError(problem)
 
 
 def _check_hooks(plugin: Any) -> set[str]:

@@ -6,7 +6,14 @@ importable without torch; a plugin imports its backend inside the method that ne
 
 from __future__ import annotations
 
-from fgvr_bench.interfaces.datasets import Dataset, DatasetCard, DatasetPlugin, Download, PublishedOptions
+from fgvr_bench.interfaces.datasets import (
+    Dataset,
+    DatasetCard,
+    DatasetPlugin,
+    Download,
+    ListedDataset,
+    PublishedOptions,
+)
 from fgvr_bench.interfaces.metrics import Accumulator, Metric, Scored
 from fgvr_bench.interfaces.miners import MiningSettings, OptionMiner
 from fgvr_bench.interfaces.models import Decoding, Model, ModelCard, ModelPlugin, ModelSettings, Preparer, Settled
@@ -21,6 +28,7 @@ __all__ = [
     "DatasetPlugin",
     "Decoding",
     "Download",
+    "ListedDataset",
     "Metric",
     "MiningSettings",
     "Model",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fgvr_bench.errors import UsageError
 from fgvr_bench.types import Example
 
 
@@ -115,6 +116,44 @@ class Dataset(ABC):
         pixels pinned by a test).  None lets the harness read and hash every image, once, and cache it.
         """
         return None
+
+
+class ListedDataset(Dataset):
+    """A dataset whose examples are all at hand: give it the examples of all splits, in any order.
+
+    For a dataset of millions of images write a `Dataset` whose ``examples`` are lazy.
+    """
+
+    def __init__(
+        self,
+        card: DatasetCard,
+        examples: Iterable[Example],
+        labels: Sequence[str] | None = None,
+        root: Path | None = None,
+    ) -> None:
+        """Sort the examples by id.
+
+        Args:
+            card: the plugin's card.
+            examples: those of all splits.
+            labels: all class names in published order; by default those of the examples, sorted.
+            root: the folder that the files are in, where there are any.
+        """
+        self.card, self.root = card, root
+        self._examples: dict[str, list[Example]] = {}
+        for example in sorted(examples, key=lambda example: example.example_id):
+            self._examples.setdefault(example.split, []).append(example)
+        found = {example.label for split in self._examples.values() for example in split}
+        self._labels = tuple(labels) if labels is not None else tuple(sorted(found))
+
+    def labels(self) -> Sequence[str]:
+        return self._labels
+
+    def examples(self, split: str = "test") -> Sequence[Example]:
+        if split not in self._examples:
+            has = " and ".join(sorted(self._examples)) or "none"
+            raise UsageError(f"{self.card.name} has no split {split!r}; it has {has}.")
+        return self._examples[split]
 
 
 class DatasetPlugin(ABC):

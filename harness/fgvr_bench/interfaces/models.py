@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fgvr_bench.errors import UsageError
 from fgvr_bench.types import Json, Prompt, Response
 
 if TYPE_CHECKING:
@@ -162,6 +163,8 @@ class ModelPlugin(ABC):
     """How a model is declared."""
 
     card: ModelCard
+    arguments: tuple[str, ...] = ()
+    """Keys of ``--model-arg`` that the model knows; `identify` refuses any other."""
 
     def identify(self, settings: ModelSettings) -> Mapping[str, Json]:
         """Return everything that can change an answer: checkpoint, revision, precision, processor, settings.
@@ -173,6 +176,9 @@ class ModelPlugin(ABC):
             UsageError: settings that this model does not have.
             ModelUnavailable: a checkpoint that cannot be there.
         """
+        if unknown := sorted(set(settings.args) - set(self.arguments)):
+            has = f"It has {', '.join(self.arguments)}." if self.arguments else "It has none."
+            raise UsageError(f"{self.card.name} has no setting {unknown[0]!r}. {has}")
         named = settings.checkpoint or settings.argument or self.card.checkpoint
         return {
             "checkpoint": named and re.sub(r"//[^/@\s]*@", "//", named),

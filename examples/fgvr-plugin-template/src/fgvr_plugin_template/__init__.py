@@ -1,1 +1,0 @@
-"""One model plugin and one dataset plugin, as small as they can be and whole."""

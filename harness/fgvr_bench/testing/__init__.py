@@ -1,0 +1,48 @@
+"""The conformance kit: what a plugin gets wrong, in sentences.
+
+::
+
+    from fgvr_bench.testing import checks_of
+    import my_plugin
+
+    test_my_plugin = checks_of(my_plugin)      # one line, a test for each thing that the plugin registers
+
+Each ``check_...`` looks at one thing, collects everything that is wrong with it and raises one `PluginFault` that
+says what, which, and what to do.  Nothing here needs pytest but `checks_of`, and nothing is imported before it is used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fgvr_bench.testing.datasets import check_dataset
+    from fgvr_bench.testing.findings import PluginFault
+    from fgvr_bench.testing.models import check_model
+    from fgvr_bench.testing.plugins import check_plugin, checks_of, host_with
+
+_PLACES = {
+    "PluginFault": "findings",
+    "check_dataset": "datasets",
+    "check_model": "models",
+    "check_plugin": "plugins",
+    "checks_of": "plugins",
+    "host_with": "plugins",
+}
+
+__all__ = [
+    "PluginFault",
+    "check_dataset",
+    "check_model",
+    "check_plugin",
+    "checks_of",
+    "host_with",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'fgvr_bench.testing' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"fgvr_bench.testing.{_PLACES[name]}"), name)
