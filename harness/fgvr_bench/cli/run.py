@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from fgvr_bench.cli.output import note, print_table, progress, warn_of_plugins
 from fgvr_bench.core.evaluate import Evaluation, evaluate_all, main_metric, percent
+from fgvr_bench.core.experiment import Asked, combine, option_of, read_experiment
 from fgvr_bench.core.host import host
 from fgvr_bench.core.paths import data_roots
 from fgvr_bench.core.settings import DEFAULT_PROTOCOL, RunSettings
@@ -49,7 +51,6 @@ def model_args(ctx: click.Context, param: click.Parameter, given: tuple[str, ...
     "-m",
     "models",
     multiple=True,
-    required=True,
     help="A model's name; may be given several times.",
 )
 @click.option(
@@ -57,8 +58,14 @@ def model_args(ctx: click.Context, param: click.Parameter, given: tuple[str, ...
     "-d",
     "datasets",
     multiple=True,
-    required=True,
     help="A dataset's name, or 'all'; several times.",
+)
+@click.option(
+    "--config",
+    "-c",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A whole experiment, TOML or YAML: what is said here, or by variables, goes before what it says.",
 )
 @click.option("--split", default="test", show_default=True, help="Part of the dataset to ask about.")
 @click.option("--subset", help="seen, unseen, another imported list, or a file of classes or examples.")
@@ -124,7 +131,15 @@ def model_args(ctx: click.Context, param: click.Parameter, given: tuple[str, ...
 @click.option("--fresh", is_flag=True, help="Start over; by default a run goes on where it stopped.")
 @click.option("--resume-across", is_flag=True, help="Go on though library versions changed.")
 @click.option("--dry-run", is_flag=True, help="Say what would run, with counts and an estimate, and stop.")
-def run(models: tuple[str, ...], datasets: tuple[str, ...], dry_run: bool, **settings: Any) -> None:
+@click.pass_context
+def run(
+    ctx: click.Context,
+    models: tuple[str, ...],
+    datasets: tuple[str, ...],
+    config: Path | None,
+    dry_run: bool,
+    **settings: Any,
+) -> None:
     """Ask models the questions of datasets, and score the answers.
 
     A run that was killed goes on where it stopped when the same command is typed again, and ends with the same
@@ -134,14 +149,31 @@ def run(models: tuple[str, ...], datasets: tuple[str, ...], dry_run: bool, **set
     fgvr-bench run --model moth-clip --dataset moth-24
     fgvr-bench run --model finedefics --model idefics2 --dataset all
     fgvr-bench run --model hf:organisation/name --dataset folder:/my/photos --limit 200
+    fgvr-bench run --config experiment.toml --dry-run
     """
     warn_of_plugins(host())
-    wanted = RunSettings(**settings)
+    if config is None:
+        asked_models, asked_datasets, wanted = (
+            list(map(Asked, models)),
+            list(map(Asked, datasets)),
+            RunSettings(**settings),
+        )
+    else:
+        given = {name: value for name, value in settings.items() if ctx.get_parameter_source(name) in SAID}
+        experiment = read_experiment(config, host())
+        asked_models, asked_datasets, wanted = combine(experiment, models, datasets, given)
+    for name, asked in (("model", asked_models), ("dataset", asked_datasets)):
+        if not asked:
+            where = f"{config} names no {name}, and neither does the command" if config else f"no {name} is named"
+            raise click.UsageError(f"{where}. Name one with --{name}; see: fgvr-bench {name}s", ctx)
     if dry_run:
-        _dry_run(models, datasets, wanted)
+        _dry_run(asked_models, asked_datasets, wanted)
         return
-    evaluation = evaluate_all(host(), models, datasets, wanted, TerminalWatcher())
-    _show(evaluation, wanted)
+    _show(evaluate_all(host(), asked_models, asked_datasets, wanted, TerminalWatcher()), wanted)
+
+
+SAID = frozenset({ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT})
+"""Whence a setting comes that goes before what a file says."""
 
 
 def _show(evaluation: Evaluation, settings: RunSettings) -> None:
@@ -161,7 +193,7 @@ def _show(evaluation: Evaluation, settings: RunSettings) -> None:
         if shared := _train_images(result, settings):
             are = "are train images" if shared > 1 else "is a train image"
             note(
-                f"Caution, {result.model} on {result.dataset}: {shared:,} of its {settings.split} images {are} "
+                f"Caution, {result.model} on {result.dataset}: {shared:,} of its {_split(result)} images {are} "
                 "byte for byte (fgvr-bench datasets verify)."
             )
         if not result.complete:
@@ -175,9 +207,14 @@ def _train_images(result: RunResult, settings: RunSettings) -> int | None:
 
     try:
         plugin, argument = host().datasets.find(result.dataset)
-        return known_overlap(plugin.open(data_roots(settings.data_roots), argument), settings.split)
+        return known_overlap(plugin.open(data_roots(settings.data_roots), argument), _split(result))
     except FgvrError:  # the run is done; its files may have been taken away since
         return None
+
+
+def _split(result: RunResult) -> str:
+    asked: Any = result.inputs["dataset"]
+    return str(asked["split"])
 
 
 def _exit_with(errors: Sequence[FgvrError]) -> None:
@@ -205,13 +242,14 @@ def _row(result: RunResult) -> tuple[object, ...]:
     )
 
 
-def _dry_run(models: tuple[str, ...], datasets: tuple[str, ...], settings: RunSettings) -> None:
+def _dry_run(models: Sequence[Asked], datasets: Sequence[Asked], settings: RunSettings) -> None:
     from fgvr_bench.core.outlook import look_ahead
 
-    rows, errors = look_ahead(host(), models, datasets, settings, progress)
+    rows, errors = look_ahead(host(), list(models), list(datasets), settings, TerminalWatcher())
     if rows:
+        own = any(row.own for row in rows)
         print_table(
-            ["model", "dataset", "questions", "answered", "to ask", "options", "about", "run"],
+            ["model", "dataset", "questions", "answered", "to ask", "options", "about", "run"] + ["with"] * own,
             [
                 (
                     row.model,
@@ -222,11 +260,22 @@ def _dry_run(models: tuple[str, ...], datasets: tuple[str, ...], settings: RunSe
                     row.options,
                     row.estimate,
                     row.run_id or "known once the options are mined",
+                    *(
+                        [", ".join(f"{option_of(name)}={_spelt(value)}" for name, value in row.own.items())]
+                        if own
+                        else []
+                    ),
                 )
                 for row in rows
             ],
         )
     _exit_with(errors)
+
+
+def _spelt(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={each}" for name, each in value.items())
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 class TerminalWatcher(Watcher):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from fgvr_bench.core.digest import dataset_digest
 from fgvr_bench.core.field_guide import check_shown, guide_inputs, read_guide
@@ -82,6 +82,8 @@ class ReadyModel:
     plugin: ModelPlugin
     settings: ModelSettings
     identity: dict[str, Json]
+    own: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `RunSettings` that were set for it alone; they are in `settings` already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +94,23 @@ class ReadyDataset:
     name: str
     plugin: DatasetPlugin
     dataset: Dataset
+    own: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `RunSettings` that were set for it alone."""
 
 
-def ready_model(host: Host, name: str, settings: RunSettings) -> ReadyModel:
+def ready_model(host: Host, name: str, settings: RunSettings, own: Mapping[str, Any] | None = None) -> ReadyModel:
     """Look a model up and let it say what can change its answers.
+
+    Args:
+        host: plugins.
+        name: as the user typed it.
+        settings: those of all models.
+        own: fields of `settings` that are others for this one.
 
     Raises:
         FgvrError: unknown, without such a decoding, or its checkpoint cannot be there.
     """
+    settings = replace(settings, **(own or {}))
     plugin, argument = host.models.find(name)
     wanted = ModelSettings(
         argument=argument,
@@ -112,18 +123,19 @@ def ready_model(host: Host, name: str, settings: RunSettings) -> ReadyModel:
         decoding=settle_decoding(plugin.card, find_task(host, settings), settings),
     )
     canonical = without_credentials(plugin.card.name + (argument or ""))
-    return ReadyModel(name, canonical, plugin, wanted, dict(plugin.identify(wanted)))
+    return ReadyModel(name, canonical, plugin, wanted, dict(plugin.identify(wanted)), own or {})
 
 
-def ready_dataset(host: Host, name: str, settings: RunSettings) -> ReadyDataset:
-    """Look a dataset up and find its files.
+def ready_dataset(host: Host, name: str, settings: RunSettings, own: Mapping[str, Any] | None = None) -> ReadyDataset:
+    """Look a dataset up and find its files; for the arguments see `ready_model`.
 
     Raises:
         FgvrError: unknown, or not there; the message says where it looked.
     """
     plugin, argument = host.datasets.find(name)
-    dataset = plugin.open(data_roots(settings.data_roots), argument)
-    return ReadyDataset(name, plugin.card.name + (plugin.spelling(argument) if argument else ""), plugin, dataset)
+    dataset = plugin.open(data_roots(replace(settings, **(own or {})).data_roots), argument)
+    canonical = plugin.card.name + (plugin.spelling(argument) if argument else "")
+    return ReadyDataset(name, canonical, plugin, dataset, own or {})
 
 
 def assemble(
@@ -134,13 +146,14 @@ def assemble(
     progress: Progress = quiet,
     mine: bool = True,
 ) -> Assembly:
-    """Settle what the run of a model on a dataset is.
+    """Settle what the run of a model on a dataset is; what either sets for itself goes before `settings`.
 
     Mines the options where the dataset's own are mined and not there yet, unless `mine` is False.
 
     Raises:
         FgvrError: whatever is absent or at odds, with what to type next.
     """
+    settings = replace(settings, **data.own, **model.own)
     task = find_task(host, settings)
     digest = dataset_digest(data.dataset, settings.split, progress)
     subset = None if settings.subset is None else read_subset(settings.subset, data.dataset, settings.split)

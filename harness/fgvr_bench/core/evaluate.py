@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fgvr_bench.core.assembly import ReadyDataset, ReadyModel, assemble, ready_dataset, ready_model
+from fgvr_bench.core.experiment import Asked
 from fgvr_bench.core.host import Host, host
 from fgvr_bench.core.interrupts import is_request
 from fgvr_bench.core.runner import execute
@@ -82,11 +83,10 @@ def percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f} %"
 
 
-def expand_datasets(plugins: Host, names: Sequence[str]) -> list[str]:
-    """Replace ``all`` by every dataset that belongs to it; keep each name once, in order."""
+def expand_datasets(plugins: Host, asked: Sequence[Asked]) -> list[Asked]:
+    """Replace ``all`` by every dataset that belongs to it, with the settings that stand beside it."""
     everything = [plugin.card.name for plugin in plugins.datasets if plugin.card.in_all]
-    expanded = [name for given in names for name in (everything if given == "all" else [given])]
-    return list(dict.fromkeys(expanded))
+    return [Asked(name, each.own) for each in asked for name in (everything if each.name == "all" else [each.name])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,26 +97,30 @@ class Preflight:
     errors: tuple[FgvrError, ...]
 
 
-def look_up(plugins: Host, models: Sequence[str], datasets: Sequence[str], settings: RunSettings) -> Preflight:
+def look_up(
+    plugins: Host, models: Sequence[str | Asked], datasets: Sequence[str | Asked], settings: RunSettings
+) -> Preflight:
     """Look every model and dataset up; each that is not there costs an error of its own, not the others.
 
     Raises:
         UsageError: a name that does not exist, or a setting that cannot be.
     """
-    names = expand_datasets(plugins, datasets)
-    if not models or not names:
+    wanted_models, wanted_datasets = _asked(models), expand_datasets(plugins, _asked(datasets))
+    if not wanted_models or not wanted_datasets:
         raise UsageError("name at least one model and one dataset.", hint="See: fgvr-bench models, fgvr-bench datasets")
-    for name in models:
-        plugins.models.find(name)
-    for name in names:
-        plugins.datasets.find(name)
+    for each in wanted_models:
+        plugins.models.find(each.name)
+    for each in wanted_datasets:
+        plugins.datasets.find(each.name)
     errors: dict[str, FgvrError] = {}
 
-    def kept(ready: Callable[[Host, str, RunSettings], Ready], names: Sequence[str]) -> list[Ready]:
+    def kept(ready: Callable[[Host, str, RunSettings, Mapping[str, Any]], Ready], asked: list[Asked]) -> list[Ready]:
         found = []
-        for name in dict.fromkeys(names):
+        for place, each in enumerate(asked):
+            if each in asked[:place]:
+                continue
             try:
-                found.append(ready(plugins, name, settings))
+                found.append(ready(plugins, each.name, settings, each.own))
             except UsageError:
                 raise
             except FgvrError as error:
@@ -124,23 +128,33 @@ def look_up(plugins: Host, models: Sequence[str], datasets: Sequence[str], setti
             except BaseException as error:
                 if is_request(error):
                     raise
-                wrong = FgvrError(f"{name} broke: {type(error).__name__}: {error}.")
+                wrong = FgvrError(f"{each.name} broke: {type(error).__name__}: {error}.")
                 wrong.__cause__ = error
                 errors.setdefault(str(wrong), wrong)
         return found
 
-    ready_models, ready_datasets = kept(ready_model, models), kept(ready_dataset, names)
+    ready_models, ready_datasets = kept(ready_model, wanted_models), kept(ready_dataset, wanted_datasets)
     return Preflight(tuple(itertools.product(ready_models, ready_datasets)), tuple(errors.values()))
 
 
-def say_remarks(data: ReadyDataset, note: Callable[[str], None]) -> None:
-    """Say what a user should know of how a dataset's files were read."""
-    for remark in data.dataset.remarks():
-        note(f"{data.name}: {remark}")
+def _asked(things: Sequence[str | Asked]) -> list[Asked]:
+    return [Asked(each) if isinstance(each, str) else each for each in things]
+
+
+def say_remarks(data: ReadyDataset, watcher: Watcher, told: set[str]) -> None:
+    """Say what a user should know of how a dataset's files were read, unless it is `told` already."""
+    if data.name not in told:
+        told.add(data.name)
+        for remark in data.dataset.remarks():
+            watcher.note(f"{data.name}: {remark}")
 
 
 def evaluate_all(
-    plugins: Host, models: Sequence[str], datasets: Sequence[str], settings: RunSettings, watcher: Watcher
+    plugins: Host,
+    models: Sequence[str | Asked],
+    datasets: Sequence[str | Asked],
+    settings: RunSettings,
+    watcher: Watcher,
 ) -> Evaluation:
     """Run every model on every dataset; what fails is kept as an error and the rest goes on.
 
@@ -156,9 +170,7 @@ def evaluate_all(
     told: set[str] = set()
     for model, dataset in found.pairs:
         try:
-            if dataset.name not in told:
-                told.add(dataset.name)
-                say_remarks(dataset, watcher.note)
+            say_remarks(dataset, watcher, told)
             assembly = assemble(plugins, model, dataset, settings, watcher.progress)
             results.append(execute(plugins, assembly, watcher, shelf))
         except Stopped as error:

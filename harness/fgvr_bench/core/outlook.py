@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from fgvr_bench.core.assembly import Assembly, ReadyDataset, ReadyModel, assemble
-from fgvr_bench.core.evaluate import look_up
+from fgvr_bench.core.evaluate import look_up, say_remarks
+from fgvr_bench.core.experiment import Asked
 from fgvr_bench.core.host import Host
 from fgvr_bench.core.names import slug
 from fgvr_bench.core.options import NotMined
 from fgvr_bench.core.parts import StoredAnswers
-from fgvr_bench.core.progress import Progress
 from fgvr_bench.core.run_folder import RunFolder
 from fgvr_bench.core.settings import RunSettings
+from fgvr_bench.core.watching import Watcher
 from fgvr_bench.errors import FgvrError
 
 
@@ -33,6 +35,8 @@ class Outlook:
     estimate: str
     """Time, from the rate of earlier executions of this model; or that it is not known."""
     run_id: str | None
+    own: Mapping[str, Any]
+    """Settings that model and dataset have for themselves."""
 
     @property
     def to_ask(self) -> int:
@@ -41,33 +45,39 @@ class Outlook:
 
 
 def look_ahead(
-    plugins: Host, models: Sequence[str], datasets: Sequence[str], settings: RunSettings, progress: Progress
+    plugins: Host,
+    models: Sequence[str | Asked],
+    datasets: Sequence[str | Asked],
+    settings: RunSettings,
+    watcher: Watcher,
 ) -> tuple[list[Outlook], list[FgvrError]]:
     """Say for each model and dataset what a run would do; errors are collected, as a run would meet them."""
     found = look_up(plugins, models, datasets, settings)
     rows: list[Outlook] = []
     errors = {str(error): error for error in found.errors}
+    told: set[str] = set()
     for model, dataset in found.pairs:
+        own = {**dataset.own, **model.own}
         try:
-            rows.append(_outlook(assemble(plugins, model, dataset, settings, progress, mine=False)))
+            say_remarks(dataset, watcher, told)
+            rows.append(_outlook(assemble(plugins, model, dataset, settings, watcher.progress, mine=False), own))
         except NotMined:
-            rows.append(_before_mining(model, dataset, settings))
+            rows.append(_before_mining(model, dataset, replace(settings, **own), own))
         except FgvrError as error:
             errors.setdefault(str(error), error)
     return rows, list(errors.values())
 
 
-def _before_mining(model: ReadyModel, data: ReadyDataset, settings: RunSettings) -> Outlook:
+def _before_mining(model: ReadyModel, data: ReadyDataset, settings: RunSettings, own: Mapping[str, Any]) -> Outlook:
     count = len(data.dataset.examples(settings.split)) * (
         int(settings.permutations) if str(settings.permutations).isdecimal() else 1
     )
     questions = min(settings.limit or count, count)
-    return Outlook(
-        model.name, data.name, questions, 0, "to be mined first", _estimate(settings, model.name, questions), None
-    )
+    estimate = _estimate(settings, model.name, questions)
+    return Outlook(model.name, data.name, questions, 0, "to be mined first", estimate, None, own)
 
 
-def _outlook(assembly: Assembly) -> Outlook:
+def _outlook(assembly: Assembly, own: Mapping[str, Any]) -> Outlook:
     book, settings = assembly.book, assembly.settings
     questions = min(settings.limit or len(book), len(book))
     answered = 0 if settings.fresh else _answered(assembly.folder, len(book), assembly.labels)
@@ -81,6 +91,7 @@ def _outlook(assembly: Assembly) -> Outlook:
         f"{options['miner']}, k = {options['k']}" if isinstance(options, dict) else "none",
         _estimate(settings, assembly.model_name, to_ask),
         assembly.run_id,
+        own,
     )
 
 

@@ -160,6 +160,8 @@ class DatasetPlugin(ABC):
     """How a dataset is declared."""
 
     card: DatasetCard
+    takes_path: bool = False
+    """Whether a path follows the colon of its name, up to a ``#``; in ``--config FILE`` it starts from the file."""
 
     @abstractmethod
     def open(self, roots: Sequence[Path], argument: str | None = None) -> Dataset:

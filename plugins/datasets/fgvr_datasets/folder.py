@@ -106,6 +106,7 @@ class FolderPlugin(DatasetPlugin):
     """Images in folders by class."""
 
     card = CARD
+    takes_path = True
 
     def spelling(self, argument: str) -> str:
         """Return the path without what changes nothing: ``./birds/`` is ``birds``, and ``PATH#noun`` is ``PATH``.

@@ -191,6 +191,7 @@ class TablePlugin(DatasetPlugin):
     """Images that a table lists."""
 
     card = CARD
+    takes_path = True
 
     def spelling(self, argument: str) -> str:
         """Return the path without what changes nothing, and the settings by name; the noun is left out."""
