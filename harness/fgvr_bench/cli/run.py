@@ -131,9 +131,7 @@ def model_args(ctx: click.Context, param: click.Parameter, given: tuple[str, ...
 @click.option("--fresh", is_flag=True, help="Start over; by default a run goes on where it stopped.")
 @click.option("--resume-across", is_flag=True, help="Go on though library versions changed.")
 @click.option("--dry-run", is_flag=True, help="Say what would run, with counts and an estimate, and stop.")
-@click.pass_context
 def run(
-    ctx: click.Context,
     models: tuple[str, ...],
     datasets: tuple[str, ...],
     config: Path | None,
@@ -151,6 +149,7 @@ def run(
     fgvr-bench run --model hf:organisation/name --dataset folder:/my/photos --limit 200
     fgvr-bench run --config experiment.toml --dry-run
     """
+    ctx = click.get_current_context()
     warn_of_plugins(host())
     if config is None:
         asked_models, asked_datasets, wanted = (
