@@ -16,7 +16,7 @@ from toy import COLOURS, Script, ToyModel, ToyPlugin, toy_host
 from fgvr_bench.cli.main import fgvr_bench
 from fgvr_bench.core.compare import compare
 from fgvr_bench.core.compare_formats import to_text
-from fgvr_bench.core.evaluate import Evaluation
+from fgvr_bench.core.evaluation import Evaluation
 from fgvr_bench.core.field_guide import read_guide
 from fgvr_bench.core.find_run import find_run
 from fgvr_bench.core.index import Index

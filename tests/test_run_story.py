@@ -13,7 +13,8 @@ from toy import COLOURS, Picture, Registration, Script, ToyDataset, ToyModel, To
 
 import fgvr_bench
 from fgvr_bench import hookimpl
-from fgvr_bench.core.evaluate import Evaluation, evaluate_all
+from fgvr_bench.core.evaluate import evaluate_all
+from fgvr_bench.core.evaluation import Evaluation
 from fgvr_bench.core.host import Host
 from fgvr_bench.core.settings import RunSettings
 from fgvr_bench.core.watching import Watcher
@@ -355,14 +356,6 @@ def test_unknown_names_settings_and_tasks_are_usage_errors(tmp_path: Path) -> No
         fgvr_bench.evaluate("finedefics", "toy", plugins=host, decoding="beam", results_dir=tmp_path)
 
 
-def test_results_show_themselves_as_a_table_and_a_dataframe(tmp_path: Path) -> None:
-    evaluation = play(tmp_path)
-    assert "100.0 %" in str(evaluation)
-    assert "<table" in evaluation._repr_html_()
-    frame = evaluation.dataframe()
-    assert frame.loc[0, ["model", "dataset", "questions", "accuracy"]].tolist() == ["oracle", "toy", 40, 1.0]
-
-
 def test_two_plugins_that_claim_one_model_are_both_named() -> None:
     host = toy_host([ToyModel("oracle")])
     info = host.add(Registration([ToyModel("oracle")]), "second", "other-package", "2.0")
@@ -374,7 +367,7 @@ def test_two_plugins_that_claim_one_model_are_both_named() -> None:
 def test_the_settings_of_run_and_evaluate_are_the_same() -> None:
     from fgvr_bench.cli.run import run
 
-    options = {parameter.name for parameter in run.params} - {"models", "datasets", "dry_run"}
+    options = {parameter.name for parameter in run.params} - {"models", "datasets", "config", "dry_run"}
     assert options == set(RunSettings.__dataclass_fields__)
 
 

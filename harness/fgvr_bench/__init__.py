@@ -1,7 +1,8 @@
 """fgvr-bench: fine-grained visual recognition benchmarks for multimodal models.
 
 >>> import fgvr_bench
->>> result = fgvr_bench.evaluate(model="moth-clip", dataset="moth-24", limit=24)  # doctest: +SKIP
+>>> evaluation = fgvr_bench.evaluate("moth-clip", "moth-24", limit=24)  # doctest: +SKIP
+>>> evaluation.to_pandas()  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from fgvr_bench.compatibility import API_VERSION
 from fgvr_bench.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from fgvr_bench.core.evaluate import Evaluation, evaluate
+    from fgvr_bench.core.calling import evaluate
+    from fgvr_bench.core.evaluation import Evaluation
 
 __version__ = "0.1.0"
 
@@ -20,8 +22,12 @@ __all__ = ["API_VERSION", "Evaluation", "__version__", "evaluate", "hookimpl"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"evaluate", "Evaluation"}:
-        from fgvr_bench.core import evaluate as module
+    if name == "evaluate":
+        from fgvr_bench.core.calling import evaluate
 
-        return getattr(module, name)
+        return evaluate
+    if name == "Evaluation":
+        from fgvr_bench.core.evaluation import Evaluation
+
+        return Evaluation
     raise AttributeError(f"module 'fgvr_bench' has no attribute {name!r}")

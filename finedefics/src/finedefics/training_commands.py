@@ -210,7 +210,7 @@ def train(align_rows: Path | None, tune_rows: Path, model: str, output: Path, **
     fgvr-bench finedefics train --align-rows pretrain.csv --tune-rows finetune.csv \\
         --model HuggingFaceM4/idefics2-8b --output runs/mine --eval-dataset bird-200
     """
-    from fgvr_bench.cli.run import TerminalWatcher
+    from fgvr_bench.core.showing import TerminalWatcher
     from finedefics.whole import Examination
     from finedefics.whole import train as train_all
 
@@ -238,7 +238,7 @@ def train(align_rows: Path | None, tune_rows: Path, model: str, output: Path, **
 
 def _show_made(made: Any) -> None:
     from fgvr_bench.cli.output import print_table
-    from fgvr_bench.core.evaluate import main_metric, percent
+    from fgvr_bench.core.evaluation import main_metric, percent
 
     if made.evaluations:
         rows = [

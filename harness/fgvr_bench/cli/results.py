@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fgvr_bench.cli.output import inert, note, progress
-from fgvr_bench.core.evaluate import main_metric, percent
+from fgvr_bench.core.evaluation import main_metric, percent
 from fgvr_bench.core.host import host
 from fgvr_bench.core.importing import AnswerFormat, import_run
 from fgvr_bench.errors import FgvrError

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,15 +9,16 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from fgvr_bench.cli.output import note, print_table, progress, warn_of_plugins
-from fgvr_bench.core.evaluate import Evaluation, evaluate_all, main_metric, percent
+from fgvr_bench.cli.output import note, print_table, warn_of_plugins
+from fgvr_bench.core.evaluate import evaluate_all
+from fgvr_bench.core.evaluation import Evaluation, main_metric, percent
 from fgvr_bench.core.experiment import Asked, combine, option_of, read_experiment
 from fgvr_bench.core.host import host
 from fgvr_bench.core.paths import data_roots
 from fgvr_bench.core.settings import DEFAULT_PROTOCOL, RunSettings
-from fgvr_bench.core.watching import Watcher
+from fgvr_bench.core.showing import TerminalWatcher
 from fgvr_bench.errors import FgvrError
-from fgvr_bench.interfaces import RunInfo, RunResult
+from fgvr_bench.interfaces import RunResult
 from fgvr_bench.metrics.cautions import cautions
 
 
@@ -275,59 +274,3 @@ def _spelt(value: object) -> str:
     if isinstance(value, Mapping):
         return ",".join(f"{name}={each}" for name, each in value.items())
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-class TerminalWatcher(Watcher):
-    """A line with bar, rate, time left and running accuracy; nothing of it where there is no terminal."""
-
-    progress = staticmethod(progress)
-
-    def __init__(self) -> None:
-        self._bars: Any = None
-        self._task: Any = None
-        self._shown = 0.0
-
-    def note(self, message: str) -> None:
-        note(message)
-
-    def started(self, run: RunInfo, target: int) -> None:
-        before = f", {run.answered:,} answered before" if run.answered else ""
-        note(f"{run.model} on {run.dataset}: {target:,} questions{before}")
-        if not sys.stderr.isatty():
-            return
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._bars = Progress(
-            TextColumn("  "),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[accuracy]}"),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        self._bars.start()
-        self._task = self._bars.add_task("", total=target, completed=run.answered, rate="", accuracy="")
-        self._begun = time.monotonic()
-
-    def advanced(self, answered: int, judged: int, correct: int) -> None:
-        now = time.monotonic()
-        if self._bars is None or now - self._shown < 0.1:
-            return
-        self._shown = now
-        rate = judged / max(now - self._begun, 1e-9)
-        accuracy = f"{percent(correct / judged)} right" if judged else ""
-        self._bars.update(self._task, completed=answered, rate=f"{rate:,.0f}/s", accuracy=accuracy)
-
-    def finished(self, result: RunResult) -> None:
-        self._end()
-
-    def stopped(self) -> None:
-        self._end()
-
-    def _end(self) -> None:
-        if self._bars is not None:
-            self._bars.stop()
-            self._bars = None

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from fgvr_bench.cli.output import note, print_table
-from fgvr_bench.core.evaluate import percent
+from fgvr_bench.core.evaluation import percent
 from fgvr_bench.core.host import host
 from fgvr_bench.core.rescoring import Rescored, rescore, write_scores
 from fgvr_bench.core.results import run_folders

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from fgvr_bench.core.assembly import ReadyDataset, ReadyModel, assemble, ready_dataset, ready_model
+from fgvr_bench.core.evaluation import Evaluation
 from fgvr_bench.core.experiment import Asked
-from fgvr_bench.core.host import Host, host
+from fgvr_bench.core.host import Host
 from fgvr_bench.core.interrupts import is_request
 from fgvr_bench.core.runner import execute
 from fgvr_bench.core.settings import RunSettings
@@ -19,68 +19,7 @@ from fgvr_bench.core.watching import Watcher
 from fgvr_bench.errors import FgvrError, Stopped, UsageError
 from fgvr_bench.interfaces import RunResult
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-
 Ready = TypeVar("Ready", ReadyModel, ReadyDataset)
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Finished runs; shows itself as a table, in a terminal as in a notebook."""
-
-    results: tuple[RunResult, ...]
-    errors: tuple[FgvrError, ...] = ()
-    """What kept other runs from finishing, in the order in which they were asked for."""
-
-    def dataframe(self) -> pd.DataFrame:
-        """Return a row a run: model, dataset, task, questions, failed, the metrics (shares of 1), folder."""
-        import pandas as pd
-
-        return pd.DataFrame([self._row(result) for result in self.results])
-
-    @staticmethod
-    def _row(result: RunResult) -> dict[str, Any]:
-        return {
-            "model": result.model,
-            "dataset": result.dataset,
-            "protocol": result.inputs["protocol"],
-            "task": result.inputs["task"],
-            "questions": result.questions,
-            "complete": result.complete,
-            "failed": result.failed,
-            **result.metrics,
-            "run_id": result.run_id,
-            "folder": str(result.folder),
-        }
-
-    def __str__(self) -> str:
-        from tabulate import tabulate
-
-        rows = [
-            (result.model, result.dataset, result.questions, percent(main_metric(result)), str(result.folder))
-            for result in self.results
-        ]
-        return tabulate(rows, headers=["model", "dataset", "questions", "accuracy", "results in"])
-
-    def _repr_html_(self) -> str:
-        frame = self.dataframe()
-        return str(frame.drop(columns=["folder"]).to_html(index=False, float_format="{:.3f}".format))
-
-
-def main_metric(result: RunResult) -> float | None:
-    """Return the figure of the task's first metric."""
-    return next(iter(result.metrics.values()), None)
-
-
-def percent(share: float | None) -> str:
-    """Return a share of 1 in percent with one decimal, or a dash.
-
-    >>> percent(0.6741), percent(None)
-    ('67.4 %', '–')
-    """
-    return "–" if share is None else f"{100 * share:.1f} %"
 
 
 def expand_datasets(plugins: Host, asked: Sequence[Asked]) -> list[Asked]:
@@ -185,35 +124,4 @@ def evaluate_all(
             wrong.__cause__ = error
             errors.setdefault(str(wrong), wrong)
     shelf.close()
-    return Evaluation(tuple(results), tuple(errors.values()))
-
-
-def evaluate(
-    model: str | Iterable[str], dataset: str | Iterable[str], *, plugins: Host | None = None, **settings: Any
-) -> Evaluation:
-    """Run models on datasets as ``fgvr-bench run`` does, and return the finished runs.
-
-    Args:
-        model: a model's name, or several.
-        dataset: a dataset's name, ``all``, or several.
-        plugins: a plugin host of your own; by default all installed plugins.
-        settings: the fields of `fgvr_bench.core.settings.RunSettings` (``limit=100``, ``task="yes-no"``,
-            ``results_dir="results"`` ...).
-
-    Raises:
-        FgvrError: a run failed; those before it are on disk and are found again by the same call.
-    """
-    known = {field.name for field in fields(RunSettings)}
-    if unknown := sorted(settings.keys() - known):
-        raise UsageError(f"evaluate() has no setting {unknown[0]!r}; it has {', '.join(sorted(known))}.")
-    if "results_dir" in settings:
-        settings["results_dir"] = Path(settings["results_dir"])
-    if settings.get("batch_size") == "auto":
-        settings["batch_size"] = None
-    settings["data_roots"] = tuple(map(Path, settings.get("data_roots", ())))
-    models = [model] if isinstance(model, str) else list(model)
-    datasets = [dataset] if isinstance(dataset, str) else list(dataset)
-    evaluation = evaluate_all(plugins or host(), models, datasets, RunSettings(**settings), Watcher())
-    if evaluation.errors:
-        raise evaluation.errors[0]
-    return evaluation
+    return Evaluation(tuple(results), tuple(errors.values()), plugins)

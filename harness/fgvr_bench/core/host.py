@@ -6,8 +6,10 @@ warning with its distribution, version and reason; the rest goes on.  Bundled pl
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +122,23 @@ class Host:
                 self.plugins.append(info)
             else:
                 self.add(plugin, found.name, found.distribution, found.version)
+
+    def beside(
+        self, models: Sequence[interfaces.ModelPlugin] = (), datasets: Sequence[interfaces.DatasetPlugin] = ()
+    ) -> Host:
+        """Return a host that has these too, under their cards' names; this one stays as it is.
+
+        Raises:
+            NameClash: a name is taken.
+            FgvrError: one is no such plugin, or has a name that none can have.
+        """
+        made = copy.copy(self)
+        made.models, made.datasets = self.models.copy(), self.datasets.copy()
+        for model in models:
+            made.models.add(model, "this process")
+        for dataset in datasets:
+            made.datasets.add(dataset, "this process")
+        return made
 
     def problems(self) -> list[PluginInfo]:
         """Return the plugins that could not be used."""

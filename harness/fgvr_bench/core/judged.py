@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fgvr_bench.core.host import Host
+from fgvr_bench.core.parts import StoredAnswers
 from fgvr_bench.core.records import from_line
 from fgvr_bench.core.run_folder import RunFolder, file_digest
 from fgvr_bench.core.settings import RunSettings
@@ -47,6 +48,16 @@ def judged(host: Host, folder: RunFolder, content: Mapping[str, Any], task: Task
             except ValueError as error:
                 raise DataInvalid(f"{folder.responses_file}, line {number}: {error}.") from error
             yield Scored(question, response, task.judge(question, response))
+
+
+def judged_so_far(host: Host, folder: RunFolder, content: Mapping[str, Any]) -> Iterator[Scored]:
+    """Yield what `judged` does for a run that is not complete: the answers that are on disk."""
+    task = task_of(host, content)
+    labels = tuple(content["labels"])
+    answers = StoredAnswers(folder.parts, content["questions"], content.get("plan"), labels)
+    for line in answers.lines(answers.done.nonzero()[0].tolist()):
+        question, response = from_line(line, labels)
+        yield Scored(question, response, task.judge(question, response))
 
 
 def check_responses(folder: RunFolder, content: Mapping[str, Any]) -> None:

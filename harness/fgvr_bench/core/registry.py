@@ -72,6 +72,13 @@ class Registry(Generic[T]):
             self._aliases[key] = name
         return name
 
+    def copy(self) -> Registry[T]:
+        """Return a registry of the same things, to add others to."""
+        made: Registry[T] = Registry(self.kind, self.command, self.takes)
+        made._things, made._aliases = dict(self._things), dict(self._aliases)
+        made._owners, made._clashes = dict(self._owners), dict(self._clashes)
+        return made
+
     def withdraw(self, name: str) -> None:
         """Take out what was added under `name`, aliases included."""
         del self._things[name]

@@ -155,8 +155,8 @@ def _with_models(
     dataset: str, model: str | None, out: Path, given: dict[str, Any], dry_run: bool, yes: bool, sample: int
 ) -> None:
     from fgvr_bench.cli.output import warn_of_plugins
-    from fgvr_bench.cli.run import TerminalWatcher
     from fgvr_bench.core.host import host
+    from fgvr_bench.core.showing import TerminalWatcher
     from fgvr_bench.interfaces import ModelSettings
     from finedefics.data.describing import STEPS, DescribeSettings
     from finedefics.data.describing import describe as make
