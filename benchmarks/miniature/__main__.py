@@ -1,8 +1,9 @@
 """The paper in miniature, step by step: ``python -m benchmarks.miniature STEP``.
 
 python -m benchmarks.miniature base --out FOLDER --device cuda      the model that sees and knows (minutes)
-python -m benchmarks.miniature compare --base FOLDER --suite all            the paper's claim (hours of a core)
-python -m benchmarks.miniature summary                                    tables and plots of it
+python -m benchmarks.miniature compare --base FOLDER --suite all    the paper's claim (hours of a core)
+python -m benchmarks.miniature summary                              tables and plots of it
+python -m benchmarks.miniature all --out FOLDER --device cuda       base and comparison from nothing
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks.miniature import base, compare, summary
+from benchmarks.miniature import base, compare, summary, whole
 
 
 def main() -> int:
@@ -24,6 +25,7 @@ def main() -> int:
     step.set_defaults(run=base.run)
     for name, module, help_text in (
         ("compare", compare, "tune the base model in several ways, measure each"),
+        ("all", whole, "both of these, from nothing"),
         ("summary", summary, "print the tables of what was measured, draw its plots"),
     ):
         step = steps.add_parser(name, help=help_text)

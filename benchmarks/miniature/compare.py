@@ -1,32 +1,41 @@
 """Stage I and II against stage II alone, and everything else that is measured of tuned models.
 
-One suite after the other, one model after the other; each measured model is a line of the results' file at once, and
-what is there already is not trained again.
+Each measured model is a line of the results' file at once, and what is there already is not trained again.  With
+several workers, each is a process that takes the next model; what runs out of time is left for the next call.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.miniature import images
-from benchmarks.miniature.arms import ABLATIONS, ALONE, BATCH, BOTH, HELD_OUT, RATE, STEPS, Arm
-from benchmarks.miniature.material import rows_for
+from benchmarks.miniature.arms import (
+    ABLATIONS,
+    ALONE,
+    BATCH,
+    BOTH,
+    EXPLORED,
+    FOUR_BITS,
+    HELD_OUT,
+    RATE,
+    STEPS,
+    Arm,
+)
 
 from fgvr_bench.core.paths import cache_folder
 
 RESULTS = Path(__file__).parent / "results"
 SHOTS, SEEDS = 8, 5
 """Of the comparison that was fixed beforehand."""
+FEWER = 3
+"""Seeds of everything that come before the others of anything."""
 EVERY = 4
-"""Genera, and siblings with a grey picture, are asked of every fourth image."""
+"""Of the test images every fourth is asked of genera, and with a grey picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,67 +45,120 @@ class Job:
     arm: Arm
     shots: int
     seed: int
+    splits: tuple[str, ...] = ()
+    """Whose images it is measured on; none: those that the command names."""
+    on_gpu: bool = False
+    """Whether a worker on a GPU takes it first; the arms of one comparison go the same way."""
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """What tells its record from others."""
+        return self.arm.name, self.shots, self.seed
+
+
+IN_FOUR_BITS = "base in 4 bits"
 
 
 def suites() -> dict[str, list[Job]]:
-    """Return what each suite measures, in order; seed by seed, so that arms share prepared rows."""
+    """Return what each suite measures, in order."""
+    seeds, both = range(SEEDS), ("validation", "test")
     return {
-        "main": [Job(arm, SHOTS, seed) for seed in range(SEEDS) for arm in (BOTH, ALONE)],
-        "shots": [Job(arm, shots, seed) for shots in (4, 16, 32) for seed in (0, 1) for arm in (BOTH, ALONE)],
-        "ablations": [Job(arm, SHOTS, seed) for seed in (0, 1) for arm in ABLATIONS],
-        "held-out": [Job(arm, SHOTS, seed) for seed in (0, 1) for arm in HELD_OUT],
+        "main": [Job(arm, SHOTS, seed) for seed in seeds for arm in (BOTH, ALONE)],
+        "shots": [
+            Job(arm, shots, seed, on_gpu=shots < 100)  # of many images most of the work is to prepare them
+            for seed in seeds
+            for shots in (100, 32, 16, 4)
+            for arm in (BOTH, ALONE)
+        ],
+        "held-out": [Job(arm, SHOTS, seed) for seed in seeds for arm in HELD_OUT],
+        "ablations": [Job(arm, SHOTS, seed) for seed in seeds for arm in ABLATIONS],
+        "four-bits": [
+            Job(Arm(IN_FOUR_BITS, method="qlora"), 0, 0, both, True),
+            *(Job(arm, SHOTS, seed, both, True) for seed in seeds for arm in FOUR_BITS),
+        ],
+        "exploration": [
+            Job(Arm("base"), 0, 0, ("validation",), True),
+            *(Job(arm, SHOTS, seed, ("validation",), True) for seed in seeds[:FEWER] for arm in EXPLORED),
+        ],
     }
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the settings."""
     parser.add_argument("--base", type=Path, required=True, help="checkpoint of the base model")
-    parser.add_argument("--suite", choices=[*suites(), "all"], default="main")
+    parser.add_argument("--suite", choices=[*suites(), "all"], nargs="+", default=["main"])
     parser.add_argument("--split", choices=["validation", "test"], default="test")
-    parser.add_argument("--out", type=Path, default=None, help="file of results, a line a model")
+    parser.add_argument(
+        "--out", type=Path, default=RESULTS, help="file of results, a line a model, or a folder of such, one a split"
+    )
     parser.add_argument("--rows", type=Path, default=cache_folder() / "miniature" / "rows", help="folder of rows")
+    parser.add_argument("--cache", type=Path, default=cache_folder() / "miniature", help="folder for drawn pictures")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda takes the first GPU")
     parser.add_argument("--per-species", type=int, default=None, help="images a species of the split (all)")
     parser.add_argument("--steps", type=int, default=STEPS, help="optimiser steps of an arm")
     parser.add_argument("--shots", type=int, default=None, help="as many images a species in every arm (the suite's)")
     parser.add_argument("--seeds", type=int, nargs="*", default=None, help="only these seeds")
     parser.add_argument("--keep", type=Path, default=None, help="folder for the checkpoints of 'both stages'")
+    parser.add_argument("--workers", type=int, default=0, help="processes on the processor (0: this one)")
+    parser.add_argument("--gpu-workers", type=int, default=0, help="processes on the GPU, beside those")
+    parser.add_argument("--nice", type=int, default=0, help="how far workers stand back from other processes")
+    parser.add_argument("--minutes", type=float, default=None, help="stop then, unfinished models unmeasured")
 
 
 def run(settings: argparse.Namespace) -> int:
-    """Tune and measure; return 0."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from benchmarks.miniature import architecture, base
-    from benchmarks.miniature.exam import Exam
-    from transformers import AutoTokenizer
+    """Tune and measure; return 0, or 1 where something failed or time was up."""
+    from benchmarks.miniature.crew import Bench, work_through
 
-    processor = architecture.make_processor(AutoTokenizer.from_pretrained(settings.base))
-    model = base.load(settings.base, settings.device)
-    pixels, examples = images.named(settings.split, settings.per_species, 1)
-    exam = Exam(examples, pixels, processor.tokenizer, settings.device)
-    out = settings.out or RESULTS / f"{settings.split}.jsonl"
-    book = Book(out)
-    if ("base", 0, 0) not in book.done:
-        book.add({"arm": "base", "shots": 0, "seed": 0, **measured(exam, model)})
-    for number, job in enumerate(wanted(settings)):
-        if (job.arm.name, job.shots, job.seed) in book.done:
-            continue
-        record = carry_out(job, settings, model, processor, exam)
-        book.add(record)
-        said = f"{number + 1}: {job.arm.name}, {job.shots} shots, seed {job.seed}: siblings {share(record):.1%}"
-        print(f"{said}, {record['seconds']:.0f} s", flush=True)
+    books = Books(settings.out)
+    jobs = [job for job in wanted(settings) if not all(job.key in books[s].done for s in job.splits)]
+    if settings.workers or settings.gpu_workers:
+        left = work_through(jobs, settings, books)
+    else:
+        left, bench = 0, Bench(settings, settings.device)
+        for job in jobs:
+            for split, record in bench.carry_out(job, books.done()):
+                books[split].add(record)
+                print(said(split, record), flush=True)
     if settings.keep is not None:
-        write_cards(settings, book.records)
-    return 0
+        write_cards(settings, books[settings.split].records)
+    return 1 if left else 0
 
 
-def wanted(settings: argparse.Namespace) -> Iterator[Job]:
-    """Yield the jobs that were asked for."""
+def said(split: str, record: dict[str, Any]) -> str:
+    """Return a record as a line of the log."""
+    what = f"{record['arm']}, {record['shots']} shots, seed {record['seed']}"
+    return f"{what}: {split} siblings {share(record):.1%}, {record.get('seconds', 0):.0f} s"
+
+
+def wanted(settings: argparse.Namespace) -> list[Job]:
+    """Return the jobs that were asked for, each once: the base model's, then the first seeds of all suites."""
     every = suites()
-    for name in every if settings.suite == "all" else (settings.suite,):
-        for job in every[name]:
-            if settings.seeds is None or job.seed in settings.seeds:
-                yield job if settings.shots is None else replace(job, shots=settings.shots)
+    found = [Job(Arm("base"), 0, 0)]
+    for name in every if "all" in settings.suite else settings.suite:
+        found += [job for job in every[name] if settings.seeds is None or job.seed in settings.seeds]
+    found = [replace(job, splits=job.splits or (settings.split,)) for job in found]
+    if settings.shots is not None:
+        found = [replace(job, shots=settings.shots) if job.shots else job for job in found]
+    once = {(job.key, job.splits): job for job in reversed(found)}
+    return sorted((job for job in found if once.pop((job.key, job.splits), None)), key=lambda job: job.seed >= FEWER)
+
+
+class Books:
+    """The files of results, one a split, in a folder; or one file, for a single split."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._books: dict[str, Book] = {}
+
+    def __getitem__(self, split: str) -> Book:
+        if split not in self._books:
+            path = self._out if self._out.suffix == ".jsonl" else self._out / f"{split}.jsonl"
+            self._books[split] = Book(path)
+        return self._books[split]
+
+    def done(self) -> set[tuple[str, str, int, int]]:
+        """Return what has been measured: split, arm, shots, seed."""
+        return {(split, *key) for split, book in self._books.items() for key in book.done}
 
 
 class Book:
@@ -123,30 +185,6 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def carry_out(job: Job, settings: argparse.Namespace, model: Any, processor: Any, exam: Any) -> dict[str, Any]:
-    """Tune a copy of the base model as a job has it, and measure it."""
-    from benchmarks.miniature import base
-    from benchmarks.miniature.arms import tune_arm
-
-    rows = rows_for(job.arm.wished(job.shots, job.seed), settings.rows)
-    tuned = tune_arm(job.arm, rows, model, processor, job.seed, settings.steps, settings.device)
-    record = {
-        "arm": job.arm.name,
-        "shots": job.shots,
-        "seed": job.seed,
-        **measured(exam, tuned.model),
-        "parameters": sum(parameter.numel() for parameter in tuned.model.parameters()),
-        "losses": tuned.losses,
-        "rates": {**RATE, **job.arm.rates},
-        "steps": {"align": job.arm.aligned(settings.steps), "all": settings.steps, "batch": BATCH},
-        "device": base.device_name(settings.device),
-        "seconds": round(tuned.seconds, 1),
-    }
-    if settings.keep is not None and job.arm == BOTH:
-        base.save(tuned.model, processor, settings.keep / f"{job.shots}-{job.seed}")
-    return record
-
-
 def write_cards(settings: argparse.Namespace, records: list[dict[str, Any]]) -> None:
     """Write the cards of the checkpoints that were kept."""
     from benchmarks.miniature import base
@@ -160,19 +198,12 @@ def write_cards(settings: argparse.Namespace, records: list[dict[str, Any]]) -> 
             write_tuned(folder, {**record, "split": settings.split}, before, command, base.versions())
 
 
-def measured(exam: Any, model: Any) -> dict[str, Any]:
-    """Return what a model gets right: of siblings each question, of the rest how many of how many."""
-    from benchmarks.miniature.alignment import alignment
-
-    siblings = exam.right(model, exam.siblings)
-    blind = exam.right(model, exam.siblings, blind=True, every=EVERY)
-    genera = exam.right(model, exam.genera, every=EVERY)
+def described(job: Job, settings: argparse.Namespace) -> dict[str, Any]:
+    """Return what a record says of how its model was tuned."""
+    counts = job.arm.counts(settings.steps)
     return {
-        "asked": len(siblings),
-        "siblings": "".join("01"[right] for right in siblings),
-        "genera": [sum(genera), len(genera)],
-        "blind": [sum(blind), len(blind)],
-        "aligned": alignment(model, exam, EVERY),
+        "rates": {**RATE, **job.arm.rates},
+        "steps": {"align": counts["align"], "all": sum(counts.values()), "batch": BATCH},
     }
 
 

@@ -13,7 +13,8 @@ from benchmarks.miniature.batches import prompt_text
 from benchmarks.miniature.training import Pictures
 
 from fgvr_bench.core.host import host
-from fgvr_bench.interfaces import AskContext
+from fgvr_bench.core.options import resolve
+from fgvr_bench.interfaces import AskContext, MiningSettings
 from fgvr_bench.types import Example, Options
 from fgvr_datasets._moth_species import BY_LABEL, GENERA, SPECIES
 from fgvr_datasets.moth_24 import Moth24
@@ -59,6 +60,14 @@ class Exam:
     def genera(self) -> Paper:
         """The truth and a species of each of three other genera."""
         return self._paper(_of_other_genera)
+
+    @cached_property
+    def mined(self) -> Paper:
+        """The four species that moth-clip finds likest to the picture: the set may give the truth away."""
+        split = self.examples[0].split
+        options = resolve(Moth24(), split, "clip", MiningSettings(device="cpu", workers=0))
+        rows = {row.example_id: row.choices for row in options.for_examples(self.examples)}
+        return self._paper(lambda example: rows[example.example_id])
 
     def _paper(self, offered: Any) -> Paper:
         task = host().protocols["fgvr-1"].tasks["multiple-choice"]

@@ -13,7 +13,9 @@ import numpy as np
 from benchmarks.miniature.architecture import PIXELS
 from PIL import Image
 
+from fgvr_bench.core.files import atomic_writer
 from fgvr_bench.core.images import decode_image
+from fgvr_bench.core.locks import lock
 from fgvr_bench.types import Example, ImageSource
 from fgvr_datasets._moth_species import Attributes
 from fgvr_datasets.moth_24 import Moth24, anonymous_moths
@@ -53,13 +55,23 @@ def anonymous(count: int, processes: int, cache: Path | None, start: int = 0) ->
     return Moths(pixels, attributes)
 
 
-def named(split: str, per_species: int | None, processes: int) -> tuple[np.ndarray[Any, Any], list[Example]]:
-    """Return pictures and examples of a split, or the first few of each species of it."""
+def named(
+    split: str, per_species: int | None, processes: int, cache: Path | None = None
+) -> tuple[np.ndarray[Any, Any], list[Example]]:
+    """Return pictures and examples of a split, or the first few of each species of it; `cache` as for `anonymous`."""
     examples = list(Moth24().examples(split))
     each = len(examples) // 24
     if per_species is not None:
         examples = [example for place, example in enumerate(examples) if place % each < per_species]
-    return draw([example.image for example in examples], processes), examples
+    if cache is None:
+        return draw([example.image for example in examples], processes), examples
+    path = cache / f"{split}-{PIXELS}-{len(examples)}.npy"
+    with lock(path.with_suffix(".lock"), "drawing pictures", waiting=lambda words: None):
+        if not path.exists():
+            pixels = draw([example.image for example in examples], processes)
+            with atomic_writer(path) as file:
+                np.save(file, pixels)
+    return np.load(path), examples
 
 
 def _draw(images: Sequence[ImageSource]) -> np.ndarray[Any, Any]:

@@ -43,8 +43,7 @@ class StageModule(nn.Module):
             temperatures=self.temperatures if self.temperatures is not None else Temperatures(),
             reading=self.reading,
             weights=replace(self.weights, generation=share * self.weights.generation),
-            # One pass spares a GPU many small ones; on a processor, attention over the whole row costs more than that.
-            packed=next(self.model.parameters()).is_cuda,
+            packed=None,
         )
         found = {**losses.detached(), "total": losses.total}
         if "generation" in found:

@@ -32,7 +32,7 @@ from finedefics.objective import (
     generation_loss,
     weighed,
 )
-from finedefics.packing import Block, attending, decode, pack
+from finedefics.packing import Block, attending, decode, half_precision, pack
 from finedefics.texts import Texts, text_groups
 
 Batch = Mapping[str, Any]
@@ -45,7 +45,7 @@ def stage_one_losses(
     temperatures: Temperatures,
     reading: Reading = "paper",
     weights: Weights | None = None,
-    packed: bool = True,
+    packed: bool | None = True,
     gather: bool | None = None,
 ) -> Losses:
     """Return the losses of a batch; both stages', since a batch without texts has the generation loss only.
@@ -56,7 +56,8 @@ def stage_one_losses(
         temperatures: brought into their bounds before they are used.
         reading: see `finedefics.objective`.
         weights: what each term counts; of weight 0: left out; no text is read where only the generation loss counts.
-        packed: one pass over all texts; else one pass a group.
+        packed: one pass over all texts; else one pass a group.  None packs where attention knows where texts end, on a
+            GPU in half precision; elsewhere attention over the whole row costs more than the passes that it spares.
         gather: whether positives and negatives of all processes are contrasted; by default under ``paper`` wherever
             several train.
 
@@ -67,6 +68,7 @@ def stage_one_losses(
     weights = Weights() if weights is None else weights
     gather = (reading == "paper" and processes() > 1) if gather is None else gather
     features = family.image_features(batch)
+    packed = half_precision(features) is not None if packed is None else packed
     groups = text_groups(batch, reading, family.end_of_text) if weights.contrastive else {}
     rows, columns = _learnt(batch, reading)
     if packed:
