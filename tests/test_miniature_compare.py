@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -23,7 +24,8 @@ pytest.importorskip("finedefics")
 sys.path.insert(0, str(ROOT))
 torchvision_ops.ensure()
 
-from benchmarks.miniature import arms, base, compare, exam, images, material, summary  # noqa: E402
+from benchmarks.miniature import arms, base, compare, crew, exam, images, material, summary  # noqa: E402
+from benchmarks.miniature.compare import Job  # noqa: E402
 
 from fgvr_models.moth_idefics2 import BASE, PARAMETERS, WEIGHTS  # noqa: E402
 
@@ -115,6 +117,39 @@ def test_what_is_measured_already_is_not_trained_again(tmp_path: Path) -> None:
     again = compare.Book(book.path)
     assert again.done == {("both stages", 8, 3)}
     assert compare.share(again.records[0]) == 0.5
+
+
+def test_workers_take_rows_that_they_have_and_what_their_device_is_better_at() -> None:
+    jobs = [Job(arm, shots, 0, on_gpu=shots == 4) for shots in (8, 4) for arm in (arms.BOTH, arms.ALONE)]
+    queue = crew.Queue(jobs)
+    assert queue.next("processor", "cpu") == jobs[0]
+    assert queue.next("gpu", "cuda") == jobs[2]
+    assert queue.next("processor", "cpu") == jobs[1]
+    assert queue.next("processor", "cpu") == jobs[3], "nothing is left of its own, so it helps out"
+    assert queue.next("gpu", "cuda") is None
+
+
+def test_the_first_seeds_of_every_suite_come_before_the_others_of_any() -> None:
+    parser = argparse.ArgumentParser()
+    compare.arguments(parser)
+    jobs = compare.wanted(parser.parse_args(["--base", "x", "--suite", "all"]))
+    seeds = [job.seed >= compare.FEWER for job in jobs]
+    assert seeds == sorted(seeds)
+    assert len({(job.key, job.splits) for job in jobs}) == len(jobs)
+    assert {job.shots for job in jobs if job.arm == arms.BOTH} == {4, 8, 16, 32, 100}
+    assert all(job.splits == ("validation",) for job in jobs if job.arm in arms.EXPLORED), "no test image is asked"
+
+
+def test_everything_from_nothing_shortened(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.miniature", "all", "--short", "--out", str(tmp_path), "--suite=main"]
+    command += ["--processes=1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    records = [json.loads(line) for line in (tmp_path / "validation.jsonl").read_text().splitlines()]
+    assert {(record["arm"], record["shots"]) for record in records} == {
+        ("base", 0), ("both stages", 1), ("stage II alone", 1)
+    }  # fmt: skip
+    assert (tmp_path / "base" / "model.safetensors").exists()
 
 
 def test_the_whole_comparison_shortened(tmp_path: Path) -> None:

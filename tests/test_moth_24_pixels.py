@@ -18,9 +18,10 @@ from fgvr_bench.core.images import decode_image
 from fgvr_datasets._moth_drawing import Pose, _grass, _place, draw
 from fgvr_datasets._moth_draws import Draws
 from fgvr_datasets._moth_fixed import SINE, isqrt, smooth_noise
+from fgvr_datasets._moth_kept import Kept
 from fgvr_datasets._moth_species import GENERA, SPECIES, VALUES
 from fgvr_datasets._moth_tables import body_tables, wing_tables
-from fgvr_datasets.moth_24 import Moth24, MothImage, anonymous_moths, draw_digest, pinned_digests
+from fgvr_datasets.moth_24 import HEAD, Moth24, MothImage, anonymous_moths, draw_digest, pinned_digests
 
 SOME = [MothImage("test", species.slug, number) for species in SPECIES for number in (0, 49)]
 
@@ -82,6 +83,31 @@ def test_the_file_is_a_ppm_of_the_pixels() -> None:
     decoded = decode_image(image.read())
     assert decoded.size == (192, 192)
     assert np.array_equal(np.asarray(decoded), image.pixels())
+
+
+def test_a_picture_that_was_drawn_before_is_the_one_that_would_be_drawn() -> None:
+    image = Moth24().examples("test")[77].image
+    assert image.read() == image.read() == HEAD + image.pixels().tobytes()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="memory is shared with forked processes")
+def test_a_forked_process_draws_for_all() -> None:
+    kept = Kept(2, 3)
+    if (child := os.fork()) == 0:
+        kept.put(1, b"abc")
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert kept.get(1) == b"abc"
+    assert kept.get(0) is None, "zeros are no picture"
+
+
+def test_a_picture_that_is_not_whole_is_drawn_again() -> None:
+    kept = Kept(1, 3)
+    kept.put(0, b"abc")
+    kept._memory[2] = 0
+    assert kept.get(0) is None
+    with pytest.raises(ValueError, match="2 bytes, where 3 have room"):
+        kept.put(0, b"ab")
 
 
 def test_no_two_pictures_are_alike() -> None:

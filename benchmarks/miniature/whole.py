@@ -36,7 +36,7 @@ SHORT_BASE = (
     *("--moths=64", "--see-steps=2", "--learn-steps=2", "--batch=16"),
     *("--hidden=32", "--layers=1", "--validation=1"),
 )
-SHORT_COMPARE = ["--steps=4", "--shots=1", "--seeds=0", "--per-species=1"]
+SHORT_COMPARE = ["--steps=4", "--shots=1", "--seeds=0", "--per-species=1", "--split=validation"]
 
 
 def run(settings: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ drawing in `_moth_drawing`; ``docs/moth-24.md`` is the field guide.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from fgvr_bench import hookimpl
 from fgvr_bench.errors import UsageError
 from fgvr_bench.interfaces import Dataset, DatasetCard, DatasetPlugin
 from fgvr_bench.types import Example, Split, make_example_id
+from fgvr_datasets._moth_kept import Kept
 from fgvr_datasets._moth_outlines import SIZE
 from fgvr_datasets._moth_species import BY_LABEL, BY_SLUG, SPECIES, VALUES, Attributes, describe
 
@@ -30,6 +32,9 @@ PER_SPECIES = {Split.TRAIN: 100, Split.VALIDATION: 20, Split.TEST: 50}
 MOST = 100_000
 """Numbers have five digits, so that their order as text is their order."""
 ANONYMOUS = "anonymous"
+KEPT = {str(split): PER_SPECIES[split] for split in (Split.VALIDATION, Split.TEST)}
+"""Images of each species that are kept in memory once they are drawn: 53 and 133 MB in all."""
+HEAD = b"P6\n%d %d\n255\n" % (SIZE, SIZE)
 _SLUGS = sorted(BY_SLUG)
 
 T = TypeVar("T")
@@ -75,8 +80,26 @@ class MothImage:
         return draw(self.attributes(), Draws("individual", self.split, self.species, str(self.number)))
 
     def read(self) -> bytes:
-        """Draw the moth as a binary PPM file, whose bytes, unlike PNG's, depend on no library."""
-        return b"P6\n%d %d\n255\n" % (SIZE, SIZE) + self.pixels().tobytes()
+        """Return the moth as a binary PPM file, whose bytes, unlike PNG's, depend on no library.
+
+        It is drawn, unless this command has drawn it before (see `_moth_kept`).
+        """
+        if self.number >= KEPT.get(self.split, 0):
+            return self._drawn()
+        kept, place = _kept(self.split), _SLUGS.index(self.species) * KEPT[self.split] + self.number
+        data = kept.get(place)
+        if data is None:
+            data = self._drawn()
+            kept.put(place, data)
+        return data
+
+    def _drawn(self) -> bytes:
+        return HEAD + self.pixels().tobytes()
+
+
+@functools.cache
+def _kept(split: str) -> Kept:
+    return Kept(KEPT[split] * len(_SLUGS), len(HEAD) + 3 * SIZE * SIZE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +196,8 @@ class Moth24(Dataset):
         """
         if split not in set(Split):
             raise UsageError(f"moth-24 has no split {split!r}; it has {', '.join(Split)}.")
+        if split in KEPT:
+            _kept(str(split))  # here, before any worker process is forked, which then shares it
         return _NamedMoths(str(split), PER_SPECIES[Split(split)])
 
     def train(self, per_species: int) -> Sequence[Example]:
