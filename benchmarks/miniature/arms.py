@@ -74,7 +74,7 @@ HELD_OUT = (
 )
 
 
-FOUR_BIT_RATES = (3e-3, 1e-2)
+FOUR_BIT_RATES = (1e-2, 3e-2)
 """Highest rates of stage II that adapters are tried at; stage I has half of each."""
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.miniature.arms import ALONE, BOTH, HELD_OUT
+from benchmarks.miniature.arms import ALONE, BOTH
 from benchmarks.miniature.compare import RESULTS, SEEDS, SHOTS, read_records
-from benchmarks.miniature.material import HELD_OUT as LEFT_OUT
 
 from fgvr_bench.core.files import atomic_writer
 from fgvr_bench.core.statistics import Interval, clustered_interval, paired_difference
@@ -25,6 +24,7 @@ Record = dict[str, Any]
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the settings."""
     parser.add_argument("--results", type=Path, default=RESULTS / "test.jsonl")
+    parser.add_argument("--second", type=Path, default=RESULTS / "second", help="folder of the second round's files")
     parser.add_argument("--plots", type=Path, default=PLOTS, help="folder for the plots")
 
 
@@ -34,17 +34,17 @@ def run(settings: argparse.Namespace) -> int:
     print(summary(records))
     settings.plots.mkdir(parents=True, exist_ok=True)
     plot_seeds(records, settings.plots / "seeds.png")
-    if len({record["shots"] for record in records if record["arm"] == BOTH.name}) > 1:
-        plot_shots(records, settings.plots / "shots.png")
+    from benchmarks.miniature import second
+
+    later = second.read(settings.second)
+    print(f"\n{second.tables(*later)}")
+    second.plots(*later, settings.plots)
     return 0
 
 
 def summary(records: Sequence[Record]) -> str:
     """Return every table that the records allow, as Markdown."""
-    parts = [comparison(records), of_arms(records), aligned(records)]
-    if any(record["arm"] in {arm.name for arm in HELD_OUT} for record in records):
-        parts.append(held_out(records))
-    return "\n\n".join(parts)
+    return "\n\n".join([comparison(records), of_arms(records), aligned(records)])
 
 
 def chosen(records: Iterable[Record], arm: str, shots: int = SHOTS, seeds: int = SEEDS) -> list[Record]:
@@ -124,24 +124,6 @@ def aligned(records: Sequence[Record]) -> str:
     return "\n".join(rows)
 
 
-def held_out(records: Sequence[Record]) -> str:
-    """Return what models know of species that tuning never showed or named."""
-    numbers = [IN_ORDER.index(label) for label in LEFT_OUT]
-    rows = ["| what | seeds | species held out | the others |", "|---|--:|--:|--:|"]
-    for arm in [*HELD_OUT, BOTH, ALONE]:
-        own = chosen(records, arm.name, seeds=2)
-        if not own:
-            continue
-        right, clusters = answers(own)
-        out = np.isin(clusters, numbers)
-        sides = [
-            f"{100 * right[part].mean():.1f} ({limits(clustered_interval(right[part], clusters[part]))})"
-            for part in (out, ~out)
-        ]
-        rows.append(f"| {arm.name} | {len(own)} | {' | '.join(sides)} |")
-    return "\n".join(rows)
-
-
 def plot_seeds(records: Sequence[Record], path: Path) -> None:
     """Draw the comparison seed by seed."""
     from matplotlib.figure import Figure
@@ -155,33 +137,11 @@ def plot_seeds(records: Sequence[Record], path: Path) -> None:
     axes.set_xticks([0, 1], ["stage II alone", "stage I + II"])
     axes.set_xlim(-0.4, 1.4)
     axes.set_ylabel("siblings told apart, %")
-    _finish(figure, axes, path)
+    finish(figure, axes, path)
 
 
-def plot_shots(records: Sequence[Record], path: Path) -> None:
-    """Draw the curve over shots, a point a seed and a line through the means."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.5, 3.8), layout="constrained")
-    axes: Any = figure.subplots()
-    for arm, colour in ((BOTH, "tab:blue"), (ALONE, "tab:orange")):
-        shots = sorted({r["shots"] for r in records if r["arm"] == arm.name})
-        means = []
-        for number in shots:
-            values = [100 * answers([r])[0].mean() for r in chosen(records, arm.name, number)]
-            axes.scatter([number] * len(values), values, color=colour, s=12, alpha=0.5)
-            means.append(np.mean(values))
-        axes.plot(shots, means, color=colour, label=arm.name.replace("both stages", "stage I + II"))
-    axes.axhline(25, color="0.7", linestyle=":", linewidth=1)
-    axes.set_xscale("log", base=2)
-    axes.set_xticks([4, 8, 16, 32], ["4", "8", "16", "32"])
-    axes.set_xlabel("images of each species")
-    axes.set_ylabel("siblings told apart, %")
-    axes.legend(frameon=False)
-    _finish(figure, axes, path)
-
-
-def _finish(figure: Any, axes: Any, path: Path) -> None:
+def finish(figure: Any, axes: Any, path: Path) -> None:
+    """Take away what a plot does not need, and write it."""
     axes.spines[["top", "right"]].set_visible(False)
     with atomic_writer(path) as file:
         figure.savefig(file, format="png", dpi=120, metadata={"Software": None})
