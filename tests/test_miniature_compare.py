@@ -24,7 +24,7 @@ pytest.importorskip("finedefics")
 sys.path.insert(0, str(ROOT))
 torchvision_ops.ensure()
 
-from benchmarks.miniature import arms, base, compare, crew, exam, images, material, summary  # noqa: E402
+from benchmarks.miniature import arms, base, compare, crew, exam, images, material, second, summary  # noqa: E402
 from benchmarks.miniature.compare import Job  # noqa: E402
 
 from fgvr_models.moth_idefics2 import BASE, PARAMETERS, WEIGHTS  # noqa: E402
@@ -108,6 +108,39 @@ def test_tables_hold_arms_against_each_other_question_by_question() -> None:
     assert summary.species_of(48).tolist() == [number // 2 for number in range(48)]
     labels = [example.label for example in Moth24().examples("validation")]
     assert labels[:: len(labels) // 24] == summary.IN_ORDER
+
+
+def measured(arm: str, seed: int, siblings: str) -> dict[str, Any]:
+    """Return a record as a worker sends it."""
+    counts = {name: [3, 12] for name in ("genera", "blind", "mined", "mined_blind")}
+    aligned = {"description": [6, 24], "name": [6, 24], "description to name": [6, 24]}
+    return {"arm": arm, "shots": 8, "seed": seed, "asked": 48, "siblings": siblings, **counts, "aligned": aligned}
+
+
+def test_arms_are_held_against_each_other_on_the_seeds_that_both_have() -> None:
+    half, less, none = "10" * 24, "1000" * 12, "0" * 48
+    both = [measured(arms.BOTH.name, seed, half) for seed in (0, 1)]
+    other = [measured("random negatives", 0, less), measured("random negatives", 2, none)]
+    mean, interval, seeds = second.difference(other, both)
+    assert (mean, seeds) == (-0.25, 1)
+    assert interval.low < -0.25 < interval.high
+    assert second.difference(other, [])[2] == 0
+    wider = second.difference(other, both, second.CAREFUL)[1]
+    assert wider.low < interval.low
+    table = second.ablations([*both, *other])
+    assert "| random negatives | 2 | 12.5" in table
+    assert "| -25.0 (" in table
+
+
+def test_the_rate_of_adapters_is_chosen_on_validation_images_by_what_plain_weights_do() -> None:
+    low, high = arms.FOUR_BIT_RATES
+    few, many = "1000" * 12, "10" * 24
+    records = [measured(f"LoRA, rate {low:g}", 0, many), measured(f"LoRA, rate {high:g}", 0, few)]
+    records += [measured(f"QLoRA, rate {low:g}", 0, few), measured(f"LoRA, rate {high:g}", 1, many)]
+    assert second.chosen_rate(records) == low, "seed 1 has one rate only"
+    table = second.four_bits([measured(f"QLoRA, rate {low:g}", 0, few), *records], records)
+    assert f"| **QLoRA, rate {low:g}** | " in table
+    assert f"| LoRA, rate {high:g} | " in table
 
 
 def test_what_is_measured_already_is_not_trained_again(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def ablations(records: Sequence[Record]) -> str:
             shares = " | ".join(f"{100 * right / asked:.1f}" for right, asked in (aligned, *counted))
             beside = less(own, both, CAREFUL) if arm != BOTH else ""
             rows.append(f"| {arm.name} | {len(own)} | {told(own)} | {beside} | {shares} |")
-    return "\n".join(rows) if len(rows) > 4 else ""
+    return "\n".join(rows) if any(chosen(records, arm.name) for arm in ABLATIONS) else ""
 
 
 def chosen_rate(validation: Sequence[Record]) -> float | None:
