@@ -480,6 +480,7 @@ def test_labels_and_noun_are_part_of_the_identity(tmp_path: Path) -> None:
 
 def test_the_default_identity_of_a_model_holds_all_that_was_asked_of_it() -> None:
     class Plain(ToyModel):
+        arguments = ("say",)
         identify = ModelPlugin.identify
 
     asked = [
