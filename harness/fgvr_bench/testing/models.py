@@ -30,7 +30,7 @@ def check_model(
     card_only: bool = False,
     tolerance: float = 1e-4,
 ) -> None:
-    """Check a model: its card, what it says of itself, and its answers to ten small questions.
+    """Check a model: its card, what it says of itself, and its answers to a few small questions.
 
     Args:
         plugin: what the plugin registers.
@@ -203,7 +203,7 @@ def _look_at_variations(
     with found.trying("respond() to one prompt"), poisoned(12):
         need(
             ask_alone(model, sheet),
-            "it answers otherwise to a question alone than in a batch of ten. No answer may hang on what else is in "
+            "it answers otherwise to a question alone than in a batch. No answer may hang on what else is in "
             "its batch: mask the padding, and normalise each row by itself.",
         )
     with found.trying("respond() to prompts in another order"), poisoned(12):

@@ -12,6 +12,7 @@ API = OpenAIPlugin(
     card=ModelCard(
         name="api:",
         title="Any OpenAI-compatible server: api:MODEL@URL",
+        licence="the model's own",
         homepage="https://platform.openai.com/docs/api-reference/chat",
     )
 )

@@ -13,7 +13,7 @@ FINEDEFICS = idefics2(
         name="finedefics",
         title="Finedefics 8B",
         checkpoint="StevenHH2000/Finedefics",
-        licence="unknown",
+        licence="none in its repository",
         citation="He et al., Analyzing and Boosting the Power of Fine-Grained Visual Recognition for "
         "Multi-modal Large Language Models, ICLR 2025, arXiv 2501.15140",
         homepage="https://github.com/PKU-ICST-MIPL/Finedefics_ICLR2025",

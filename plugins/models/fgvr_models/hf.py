@@ -12,6 +12,7 @@ HF = HuggingFacePlugin(
     card=ModelCard(
         name="hf:",
         title="Any image-text-to-text checkpoint: hf:organisation/name",
+        licence="the checkpoint's own",
         homepage="https://huggingface.co/models?pipeline_tag=image-text-to-text",
     )
 )

@@ -26,6 +26,7 @@ CARDS = (
     ModelCard(
         name="open-clip:",
         title="Any open_clip checkpoint: open-clip:ARCHITECTURE/WEIGHTS",
+        licence="the checkpoint's own",
         citation=OPEN_CLIP,
         homepage=HOMEPAGE,
         decodings=("similarity",),
