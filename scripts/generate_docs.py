@@ -29,7 +29,10 @@ from fgvr_bench.engines.huggingface import HuggingFacePlugin
 from fgvr_bench.new_plugin import Draft, render
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", *(f"docs/{name}.md" for name in ("README", "commands", "models", "datasets", "plugins")))
+PAGES = (
+    "README.md",
+    *(f"docs/{name}.md" for name in ("README", "commands", "models", "datasets", "plugins", "citing")),
+)
 
 BYTES = {"16 bits": 2.0, "8 bits, at least": 1.0, "4 bits, at least": 0.5625}
 """Bytes a weight: NF4 has half a byte and one 32-bit scale for 64 weights."""
@@ -100,6 +103,22 @@ def datasets() -> str:
     return table(["dataset", "title", "classes", "images", "options", "licence"], rows)
 
 
+def citations_of_datasets() -> str:
+    """Return what to cite for each bundled dataset that others published."""
+    entries = [card.citation for card in bundled(host().datasets) if card.citation]
+    # our own are in CITATION.cff
+    return "\n\n".join(f"```bibtex\n{entry}\n```" for entry in entries if not entry.startswith("fgvr-bench:"))
+
+
+def citations_of_models() -> str:
+    """Return a row a work on bundled models."""
+    names: dict[str, list[str]] = {}
+    for card in bundled(host().models):
+        if card.citation and not card.citation.startswith("fgvr-bench:"):
+            names.setdefault(card.citation, []).append(f"`{card.name}`")
+    return table(["models", "cite"], [[", ".join(given), citation] for citation, given in names.items()])
+
+
 def commands() -> str:
     """Return the help of every built-in command."""
     pieces: list[str] = []
@@ -135,6 +154,8 @@ PIECES: dict[str, Callable[[], str]] = {
     "models": models,
     "model-weights": model_weights,
     "datasets": datasets,
+    "citations-datasets": citations_of_datasets,
+    "citations-models": citations_of_models,
     "commands": commands,
     "readme-what": partial(part_of_readme, "what"),
     "readme-rely": partial(part_of_readme, "rely"),
