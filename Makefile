@@ -47,7 +47,7 @@ test-wheel: venv
 trust: venv
 	@mkdir -p build
 	OMP_NUM_THREADS=1 FGVR_TEST_KILLS=100 FGVR_TEST_INPUTS=110000 FGVR_TEST_REPORT=$(CURDIR)/build/trust.jsonl \
-		$(PY) -m pytest -q -n logical --maxprocesses 4 --durations=0 tests/test_run_killed.py tests/test_trust_*.py
+		$(PY) -m pytest -q -n logical --maxprocesses 4 --durations=0 tests/test_run_killed.py tests/test_trust_*.py finedefics/tests/test_training_crashes.py
 
 # Tables of models and datasets and the help of every command, from the code itself.
 docs: venv

@@ -1,22 +1,27 @@
 """Kills a piece of work before any of its steps on files, or lets that step fail, and looks at what is left.
 
-    python tests/crash_lab.py FOLDER WORK WAY:FIRST:LAST:STRIDE ...
+    python tests/crash_lab.py FOLDER WORK TRIALS WAY ...
 
 One process imports everything and forks a child for each trial.  In the child an audit hook counts what it does to
-files (open to write, rename, remove, make a folder, sync); at step number n it is killed (``kill``), or the step
-raises an error of the system (``ENOSPC``, ``EIO`` ...).  ``moment`` kills it after n times `MOMENT` seconds instead.
-Then a second child does the work undisturbed, and the parent compares.  Prints a JSON object with the number of
-trials by way, and a sentence for each one that broke a promise; steps beyond the last are not tried.
+files (open to write, rename, remove, make a folder, sync); at one of these steps it is killed (``kill``), or the step
+raises an error of the system (``ENOSPC``, ``EIO`` ...).  ``moment`` kills it at a moment of its time instead.  Then a
+second child does the work undisturbed, and the parent compares.  TRIALS of each way are made, for steps at most one a
+step.  Prints a JSON object with the number of trials by way, and a sentence for each one that broke a promise.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import gc
+import importlib
 import json
 import os
+import random
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -24,23 +29,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1")
-
 from test_run_story import files_of
 from toy import Script, ToyModel, ToyPlugin, toy_host
 
 import fgvr_bench
 from fgvr_bench import hookimpl
 from fgvr_bench.core import files, locks, parts
+from fgvr_bench.engines import torchvision_ops
 from fgvr_bench.errors import FgvrError
 
 EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod"}
 NOT_COMPARED = re.compile(r"cache/.*\.lock|cache/runs\.sqlite.*")
 """Locks of the dead in caches, which hold nobody up, and what a database makes of the same rows."""
-MOMENT = 0.0013
-"""Seconds between the moments of way ``moment``, which fall between steps as well as into them."""
 PATIENCE = 60
 """Seconds after which a trial hangs."""
+LONG = os.environ.get("FGVR_TEST_KILLS")
+"""Trials of each way in the long form, which knows more errors too."""
+REPORT = os.environ.get("FGVR_TEST_REPORT")
+"""File to append the numbers of trials to."""
 ERRORS = {name: getattr(errno, name) for name in ("ENOSPC", "EIO", "EROFS", "EACCES", "EDQUOT")}
 
 
@@ -48,13 +54,13 @@ class Trap:
     """Counts steps on files below a folder; springs at one of them."""
 
     def __init__(self) -> None:
-        self.folder, self.at, self.way, self.count, self.sprung = "", 0, "", 0, False
+        self.folder, self.at, self.way, self.count, self.sprung = "", 0.0, "", 0, False
         self._fsync = os.fsync
 
-    def set(self, folder: Path, at: int, way: str) -> None:
+    def set(self, folder: Path, at: float, way: str) -> None:
         if way == "moment":
             self.sprung = True
-            signal.setitimer(signal.ITIMER_REAL, at * MOMENT)  # the default action of its signal ends the process
+            signal.setitimer(signal.ITIMER_REAL, at)  # the default action of its signal ends the process
             return
         self.folder, self.at, self.way = str(folder), at, way
         os.fsync = self._synced
@@ -134,11 +140,23 @@ def work_board(folder: Path, pipe: int) -> None:
     commands.main(words, standalone_mode=False)
 
 
+def work_train(folder: Path, pipe: int) -> None:
+    """Train three steps of stage I with a checkpoint each, of which two are kept."""
+    from finedefics.launching import Conduct
+    from finedefics.stages import align
+
+    conduct = Conduct(save_every=1, log_every=1, keep=2)
+    small = {"batch_size": 4, "per_device": 2, "max_steps": 3, "warmup_steps": 1, "method": "lora"}
+    given = folder.parent / "rows" / "pretrain.csv", folder.parent / "base"
+    align(*given, output=folder / "run", device="cpu", conduct=conduct, **small)
+
+
 WORKS: dict[str, Callable[[Path, int], None]] = {
     "run": work_run,
     "mine": work_mine,
     "score": work_score,
     "board": work_board,
+    "train": work_train,
 }
 
 
@@ -211,16 +229,16 @@ def answered(folder: Path) -> list[str]:
     return found
 
 
-def trial(work: str, way: str, step: int, base: Path, due: dict[str, bytes]) -> tuple[bool, list[str]]:
-    """Try one step; return whether it was reached, and which promises were broken."""
-    folder = base / f"{work}-{way}-{step}"
+def trial(work: str, way: str, at: float, base: Path, due: dict[str, bytes]) -> tuple[bool, list[str]]:
+    """Disturb the work at one step or moment; return whether it came to that, and which promises were broken."""
+    folder = base / f"{work}-{way}-{at}"
     shutil.copytree(base / "start", folder)
     before = left_in(folder)
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
 
     def disturbed() -> None:
-        TRAP.set(folder, step, way)
+        TRAP.set(folder, at, way)
         WORKS[work](folder, writer)
         if not TRAP.sprung:
             os._exit(77)
@@ -274,33 +292,85 @@ def _read(descriptor: int) -> bytes:
         return b""
 
 
+def warm_up(work: str, base: Path) -> None:
+    """Import here what the work imports, so that children need not."""
+    shutil.copytree(base / "start", base / "warm")
+    names = base / "modules"
+
+    def listed() -> None:
+        WORKS[work](base / "warm", os.open(os.devnull, os.O_WRONLY))
+        names.write_text("\n".join(sys.modules))
+
+    status, words = in_child(listed, base / "warm")
+    assert status == 0, words
+    imported = names.read_text().split("\n")
+    if "torch" in imported:
+        torchvision_ops.ensure()
+    for name in imported:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    gc.freeze()  # children do not look through it again
+
+
+def undisturbed(work: str, base: Path) -> tuple[dict[str, bytes], int, float]:
+    """Do the work in peace; return what it leaves, its steps on files and its seconds."""
+    folder = base / "undisturbed"
+    shutil.copytree(base / "start", folder)
+    reader, writer = os.pipe()
+
+    def counted() -> None:
+        TRAP.set(folder, 0, "count")
+        begun = time.monotonic()
+        WORKS[work](folder, os.open(os.devnull, os.O_WRONLY))
+        os.write(writer, f"{TRAP.count} {time.monotonic() - begun}".encode())
+
+    status, words = in_child(counted, folder)
+    assert status == 0, words
+    steps, seconds = os.read(reader, 100).split()
+    return left_in(folder), int(steps), float(seconds)
+
+
 def main() -> None:
-    """Try the steps that the command line names."""
-    base, work = Path(sys.argv[1]), sys.argv[2]
+    """Disturb the work as often as the command line says."""
+    base, work, trials = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     parts.SYNC_SECONDS = 0.002
     locks.POLL_SECONDS = 0.005
     files.ABANDONED_SECONDS = 0.0
     sys.addaudithook(TRAP.hook)
     prepare(work, base)
-    undisturbed = base / "undisturbed"
-    shutil.copytree(base / "start", undisturbed)
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    status, words = in_child(lambda: WORKS[work](undisturbed, devnull), undisturbed)
-    assert status == 0, words
-    due = left_in(undisturbed)
-    trials: dict[str, int] = {}
+    warm_up(work, base)
+    due, steps, seconds = undisturbed(work, base)
+    made: dict[str, int] = {}
     broken: list[str] = []
-    for word in sys.argv[3:]:
-        way, *numbers = word.split(":")
-        first, last, stride = map(int, numbers)
-        trials[way] = 0
-        for step in range(first, last + 1, stride):
-            reached, problems = trial(work, way, step, base, due)
-            trials[way] += reached
-            broken += [f"{way} at step {step}: {problem}" for problem in problems]
-            if not reached:
-                break
-    sys.stdout.write(json.dumps({"work": work, "trials": trials, "broken": broken}) + "\n")
+    for way in sys.argv[4:]:
+        draw = random.Random(f"{work} {way}")
+        drawn = [draw.uniform(0, seconds) for _ in range(3 * trials)]  # some fall behind the end
+        made[way] = 0
+        for at in drawn if way == "moment" else sorted(draw.sample(range(1, steps + 1), min(trials, steps))):
+            if made[way] < trials:
+                reached, problems = trial(work, way, at, base, due)
+                made[way] += reached
+                broken += [f"{way} at {at:.4g}: {problem}" for problem in problems]
+    sys.stdout.write(json.dumps({"work": work, "trials": made, "broken": broken}) + "\n")
+
+
+def disturb(work: str, base: Path, few: int = 3) -> None:
+    """Carry out a piece of work's trials in a lab of its own, with what `base` holds; fail on a broken promise.
+
+    The short form makes `few` of each way.
+    """
+    trials, ways = (int(LONG), ["kill", "moment", *ERRORS]) if LONG else (few, ["kill", "moment", "ENOSPC"])
+    paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    lab = [sys.executable, __file__, str(base), work, str(trials), *ways]
+    done = subprocess.run(lab, env=environment, capture_output=True, text=True, timeout=3 * 3600)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    if REPORT:
+        with open(REPORT, "a") as file:
+            file.write(json.dumps(found) + "\n")
+    assert found["broken"] == []
+    assert all(found["trials"].values())
 
 
 TRAP = Trap()
