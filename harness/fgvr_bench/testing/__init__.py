@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fgvr_bench.testing.datasets import check_dataset
     from fgvr_bench.testing.findings import PluginFault
+    from fgvr_bench.testing.metrics import check_metric
     from fgvr_bench.testing.models import check_model
     from fgvr_bench.testing.plugins import check_plugin, checks_of, host_with
 
 _PLACES = {
     "PluginFault": "findings",
     "check_dataset": "datasets",
+    "check_metric": "metrics",
     "check_model": "models",
     "check_plugin": "plugins",
     "checks_of": "plugins",
@@ -33,6 +35,7 @@ _PLACES = {
 __all__ = [
     "PluginFault",
     "check_dataset",
+    "check_metric",
     "check_model",
     "check_plugin",
     "checks_of",

@@ -20,6 +20,7 @@ from fgvr_bench.interfaces import ModelSettings
 from fgvr_bench.testing.cards import look_at_dataset_card, look_at_model_card
 from fgvr_bench.testing.datasets import check_dataset
 from fgvr_bench.testing.findings import Findings
+from fgvr_bench.testing.metrics import check_metric
 from fgvr_bench.testing.models import check_model
 
 HEAVY = (
@@ -159,7 +160,8 @@ def list_checks(
         Check(f"dataset {each.card.name}", functools.partial(check_dataset, each, roots, argument))
         for each in host.datasets
     ]
-    return [Check("plugin", functools.partial(check_plugin, loaded)), *models, *datasets]
+    metrics = [Check(f"metric {each.name}", functools.partial(check_metric, each)) for each in host.metrics]
+    return [Check("plugin", functools.partial(check_plugin, loaded)), *models, *datasets, *metrics]
 
 
 def checks_of(module: ModuleType | str, **more: Any) -> Callable[..., None]:
