@@ -30,12 +30,18 @@ class Asked:
     """Of questions, from 0."""
 
     @property
+    def turn(self) -> list[dict[str, Any]]:
+        """The picture, where there is one, and the words."""
+        found: list[dict[str, Any]] = self.body["messages"][0]["content"]
+        return found
+
+    @property
     def text(self) -> str:
-        return str(self.body["messages"][0]["content"][1]["text"])
+        return str(self.turn[-1]["text"])
 
     @property
     def picture_url(self) -> str:
-        return str(self.body["messages"][0]["content"][0]["image_url"]["url"])
+        return str(self.turn[0]["image_url"]["url"])
 
     @property
     def picture(self) -> Image.Image:

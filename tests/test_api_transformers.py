@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import threading
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +11,8 @@ from typing import Any
 import pytest
 import tiny
 import tiny_families
-from openai_server import Asked, Reply, free_port, ranked, serve
+from openai_server import Asked, Reply, ranked, serve
+from transformers_server import transformers_server
 
 import fgvr_bench
 from fgvr_bench.core.host import host
@@ -45,30 +41,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def transformers_serve(checkpoint: Path, tmp_path: Path) -> Iterator[str]:
+def transformers_serve(tmp_path: Path) -> Iterator[str]:
     """Yield the url of ``transformers serve``, started in a process of its own."""
-    port = free_port()
-    (tmp_path / "hub").mkdir()
-    script = Path(__file__).with_name("serve_transformers.py")
-    command = [sys.executable, str(script), "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
-    with open(tmp_path / "serve.log", "wb") as log:
-        process = subprocess.Popen(
-            [*command, "--dtype", "float32"], env=os.environ | {"HF_HOME": str(tmp_path)}, stdout=log, stderr=log
-        )
-    try:
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
-                break
-            except OSError:
-                assert process.poll() is None, (tmp_path / "serve.log").read_text()
-                assert time.monotonic() < deadline, (tmp_path / "serve.log").read_text()
-                time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.kill()
-        process.wait(timeout=30)
+    with transformers_server(tmp_path) as url:
+        yield url
 
 
 def answers(model: str, photos: Path, results: Path, **settings: Any) -> list[dict[str, Any]]:

@@ -36,7 +36,7 @@ from fgvr_bench.core.paths import cache_folder
 from fgvr_bench.core.records import to_line
 from fgvr_bench.core.versions import changes, library_versions
 from fgvr_bench.core.watching import Watcher
-from fgvr_bench.core.workforce import OneProcess, Workforce
+from fgvr_bench.core.workforce import OneProcess
 from fgvr_bench.errors import FgvrError, OutOfMemory, Stopped
 
 FORMAT = "fgvr-bench/inquiry"
@@ -52,7 +52,8 @@ class Pace:
     seconds: float = 0.0
     """From the first question to the last answer; loading is not counted."""
     settled_rate: float | None = None
-    """Answers a second without the first batch, which warms up; None where there was no second one."""
+    """Answers a second without the first batch, which warms up; None where there was no second one.  A model that is
+    waited for has nothing to warm up: there all answers count."""
     tokens: int = 0
     """Tokens that were generated, as far as the model counts them."""
 
@@ -110,7 +111,8 @@ class Inquiry:
         Args:
             what: what is going on, for the bar.
             watcher: told how it goes.
-            batches: ask so many of the batches that are open, and no more.
+            batches: ask so many of the batches that are open, and no more; a model that is waited for is asked so many
+                times what may be under way at once, for only then does its time tell that of many.
 
         Raises:
             Stopped: at the user's request; everything answered is on disk.
@@ -193,9 +195,7 @@ class Inquiry:
 
     def _ask(self, what: str, watcher: Watcher, batches: int | None) -> Pace:
         with watcher.progress(f"loading {self.model.name}", None):
-            work: Workforce = OneProcess(
-                self.model.plugin, self.model.settings, self._book, self.model.name, self._workers
-            )
+            work = OneProcess(self.model.plugin, self.model.settings, self._book, self.model.name, self._workers)
         with contextlib.ExitStack() as stack:
             stack.callback(lambda: work.close())
             told = "stopping after the batch at hand; Ctrl-C again ends at once"
@@ -218,7 +218,7 @@ class Inquiry:
             )
         return pace
 
-    def _start(self, batch_size: int, work: Workforce) -> None:
+    def _start(self, batch_size: int, work: OneProcess) -> None:
         self._plan = self._planned(batch_size)
         self._state = {
             "format": FORMAT,
@@ -244,21 +244,25 @@ class Inquiry:
         ) from error
 
     def _ask_open(
-        self, what: str, watcher: Watcher, work: Workforce, stopping: Callable[[], bool], batches: int | None
+        self, what: str, watcher: Watcher, work: OneProcess, stopping: Callable[[], bool], batches: int | None
     ) -> Pace:
         assert self._plan is not None  # noqa: S101 - made by `_start`
+        at_once = work.model.at_once
+        if batches is not None:
+            batches *= max(1, at_once // self._plan.batch_size)
         open_batches = self._open(self._plan, batches)
         before = bool(self._stored.done.any())
         writer = PartWriter(self.folder / "parts", {"plan": self._plan.digest(), "versions": self._versions})
         part = self._stored.add_part(writer.path)
         pace, started, warm = Pace(), time.monotonic(), 0
+        warmed = started
         to_ask = sum(map(len, open_batches)) if batches is not None else len(self) - self.answered
         try:
             with watcher.progress(what, to_ask) as advance:
                 shown = 0
                 for answered in work.answers(open_batches, stopping, before, self._state["threads"]):
                     self._store(answered, writer, part, pace)
-                    if not warm:
+                    if not warm and not at_once:
                         warm, warmed = pace.answered, time.monotonic()
                     advance(writer.synced - shown)
                     shown = writer.synced

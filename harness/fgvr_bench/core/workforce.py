@@ -120,7 +120,7 @@ class OneProcess:
                 return
         yield answerer.finish()
 
-    def again(self) -> Workforce:
+    def again(self) -> OneProcess:
         return self
 
     def close(self) -> None:

@@ -165,6 +165,8 @@ class ModelPlugin(ABC):
     card: ModelCard
     arguments: tuple[str, ...] = ()
     """Keys of ``--model-arg`` that the model knows; `identify` refuses any other."""
+    served: bool = False
+    """Whether the model runs on a server, which settles device and precision."""
 
     def identify(self, settings: ModelSettings) -> Mapping[str, Json]:
         """Return everything that can change an answer: checkpoint, revision, precision, processor, settings.

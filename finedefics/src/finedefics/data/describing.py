@@ -57,7 +57,8 @@ class DescribeSettings:
     prompts: Path | None = None
     """Folder of prompts in place of the default ones."""
     model_settings: ModelSettings = field(default_factory=ModelSettings)
-    """Checkpoint, revision and arguments are those of `model`; device and precision those of every step."""
+    """Checkpoint, revision and arguments are those of `model`; device and precision those of every model that is loaded
+    here, whichever steps have one."""
     batch_size: int | None = None
     workers: int | None = None
     retry_failed: bool = False
@@ -105,7 +106,9 @@ class Describer:
         self.prompts = {step: read_prompt(step, settings.prompts) for step in STEPS}
         dataset = open_dataset(host, settings.dataset, settings.data_roots, settings.wanted.split)
         steps = STEPS if settings.attributes is None else STEPS[1:]
-        self.models = {step: ready_writer(host, self._model(step), self._model_settings(step)) for step in steps}
+        self.models = {
+            step: ready_writer(host, self._model(step), own) for step, own in self._model_settings(host, steps).items()
+        }
         self.selected = select(dataset, settings.wanted, watcher.progress)
         ranks = taxonomy_of(dataset) if settings.by_taxonomy else {}
         self.groups = Groups.make(dataset.card.noun, self.selected.labels, ranks)
@@ -156,11 +159,16 @@ class Describer:
     def _model(self, step: str) -> str:
         return self.settings.models.get(step) or self.settings.model
 
-    def _model_settings(self, step: str) -> ModelSettings:
-        given, decoding = self.settings.model_settings, Decoding("generate", LONGEST[step])
-        if self._model(step) == self.settings.model:
-            return replace(given, decoding=decoding)
-        return ModelSettings(device=given.device, dtype=given.dtype, decoding=decoding)
+    def _model_settings(self, host: Host, steps: Sequence[str]) -> dict[str, ModelSettings]:
+        """Return each step's settings; where some are answered here and some by servers, precision is the former's."""
+        given = self.settings.model_settings
+        served = {step: host.models.find(self._model(step))[0].served for step in steps}
+        found = {}
+        for step in steps:
+            own = given if self._model(step) == self.settings.model else ModelSettings(device=given.device)
+            dtype = "auto" if served[step] and not all(served.values()) else given.dtype
+            found[step] = replace(own, dtype=dtype, decoding=Decoding("generate", LONGEST[step]))
+        return found
 
     def _attribute_questions(self) -> list[FreeQuestion]:
         key = f"{self.selected.name}/{self.selected.split}"

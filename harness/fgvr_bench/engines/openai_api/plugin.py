@@ -56,6 +56,7 @@ class OpenAIPlugin(ModelPlugin):
     """Models of OpenAI-compatible servers."""
 
     card: ModelCard
+    served = True
 
     def plan(self, settings: ModelSettings) -> Plan:
         """Settle name and settings.
