@@ -1,8 +1,8 @@
 """Option sets that others published, in the JSON of FOCI-Benchmark: import, export byte for byte, and fetch.
 
 Such a file maps a label to a list of ``{"image", "options", "groundtruth"}``.  Its images are matched to a
-dataset's examples by base name, whatever the layout.  An image that it lists twice becomes two questions; the
-second one's id ends with ``~2``.
+dataset's examples by path, or else by base name, whatever the layout.  An image that it lists twice becomes two
+questions; the second one's id ends with ``~2``.
 """
 
 from __future__ import annotations
@@ -188,28 +188,40 @@ def _read(file: Path) -> bytes:
 
 def base_name(image: str) -> str:
     """Return what a published file's image and a dataset's example are matched by."""
-    return unicodedata.normalize("NFC", os.path.splitext(os.path.basename(image))[0])
+    return os.path.basename(_path_name(image))
+
+
+def _path_name(image: str) -> str:
+    return unicodedata.normalize("NFC", os.path.splitext(image)[0])
+
+
+def _places(examples: Sequence[Example]) -> tuple[dict[str, int], dict[str, list[int]]]:
+    """Return the places of the examples by key and by base name; ordinals are no images of their own."""
+    by_key: dict[str, int] = {}
+    by_name: dict[str, list[int]] = {}
+    for place, example_id in enumerate(example_ids(examples)):
+        if not ORDINAL.fullmatch(example_id):
+            key = _path_name(example_id).split("/", 2)[2]
+            by_key[key] = place
+            by_name.setdefault(os.path.basename(key), []).append(place)
+    return by_key, by_name
 
 
 def _matched(file: Path, rows: list[PublishedRow], dataset: Dataset, split: str) -> list[PublishedRow]:
     """Give each row the id of its example; repetitions get ordinals."""
     examples = dataset.examples(split)
-    places: dict[str, int] = {}
-    twice: set[str] = set()
-    for place, example_id in enumerate(example_ids(examples)):
-        if not ORDINAL.fullmatch(example_id):
-            name = base_name(example_id)
-            twice.update({name} & places.keys())
-            places[name] = place
+    by_key, by_name = _places(examples)
     labels = set(dataset.labels())
-    asked: Counter[str] = Counter()
+    asked: Counter[int] = Counter()
     matched: list[PublishedRow] = []
     for row in rows:
-        name = base_name(row.image)
-        if name not in places or name in twice:
-            what = "more than one" if name in twice else "no"
+        path = _path_name(row.image)
+        places = [by_key[path]] if path in by_key else by_name.get(os.path.basename(path), [])
+        if len(places) != 1:
+            what = "more than one" if places else "no"
             raise OptionsInvalid(f"{file}: {dataset.card.name} {split} has {what} image called {row.image}.")
-        example = examples[places[name]]
+        (place,) = places
+        example = examples[place]
         unknown = [option for option in row.options if option not in labels]
         if unknown:
             raise OptionsInvalid(f"{file}: {row.image} is offered {unknown[0]!r}, no label of {dataset.card.name}.")
@@ -217,7 +229,7 @@ def _matched(file: Path, rows: list[PublishedRow], dataset: Dataset, split: str)
             raise OptionsInvalid(
                 f"{file}: {row.image} is {row.label!r} there and {example.label!r} in {dataset.card.name}."
             )
-        asked[name] += 1
-        ordinal = f"~{asked[name]}" if asked[name] > 1 else ""
+        asked[place] += 1
+        ordinal = f"~{asked[place]}" if asked[place] > 1 else ""
         matched.append(PublishedRow(row.label, row.image, row.options, example.example_id + ordinal))
     return matched

@@ -1,4 +1,4 @@
-"""What the six published datasets share: finding their files below a root, and refusing wrong ones.
+"""What the published datasets with annotation files share: finding their files below a root, and refusing wrong ones.
 
 A dataset is accepted in the layout of its official archive, of FOCI-Benchmark's loader and of the published
 option caches, with or without the archive's own folder: annotation files are looked for in every place that
@@ -165,7 +165,7 @@ class ArchiveDataset(Dataset):
             raise DataNotFound(
                 f"{self.card.name} is annotated in {self.root}, but its {split} images are not there: "
                 f"looked for {looked}.",
-                hint=_what_to_type(self.card),
+                hint=what_to_type(self.card),
             )
         return nearest
 
@@ -201,9 +201,7 @@ class ArchivePlugin(DatasetPlugin):
 
     def places(self, root: Path) -> list[Path]:
         """Return the folders below `root` in which the dataset may lie, best first."""
-        own = [root / name for name in (self.card.name, *self.folders)]
-        inner = [root / self.card.name / name for name in self.folders]
-        return [*own, *inner, root]
+        return places(root, self.card.name, self.folders)
 
     def find(self, roots: Sequence[Path]) -> tuple[Path, tuple[Path, ...]] | None:
         """Return the dataset's folder and annotation files in the first place that has a whole set."""
@@ -224,7 +222,7 @@ class ArchivePlugin(DatasetPlugin):
         """Find the annotation files and compare the classes with the published ones."""
         found = self.find(roots)
         if found is None:
-            raise DataNotFound(self._absence(roots), hint=_what_to_type(self.card))
+            raise DataNotFound(self._absence(roots), hint=what_to_type(self.card))
         opened = self.dataset(self.card, *found, self.classes)
         opened.labels()
         return opened
@@ -253,7 +251,13 @@ class ArchivePlugin(DatasetPlugin):
         )
 
 
-def _what_to_type(card: DatasetCard) -> str:
+def places(root: Path, name: str, folders: Sequence[str]) -> list[Path]:
+    """Return where below `root` a dataset may lie that goes by `name`, and its archive's own folder by `folders`."""
+    return [*(root / own for own in (name, *folders)), *(root / name / inner for inner in (*folders, name)), root]
+
+
+def what_to_type(card: DatasetCard) -> str:
+    """Return what a user does next to get a dataset that is not there."""
     if card.by_hand:
         return f"How to get it: fgvr-bench datasets fetch {card.name}; where it lies already: --data-root FOLDER."
     return f"Type: fgvr-bench datasets fetch {card.name}, or name the folder it lies in with --data-root."

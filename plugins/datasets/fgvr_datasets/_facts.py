@@ -1,4 +1,4 @@
-"""What was published of the six datasets beside their files: labels, numbers of images, option sets."""
+"""What was published of the datasets beside their files: labels, numbers of images, option sets."""
 
 from __future__ import annotations
 
