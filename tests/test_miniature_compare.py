@@ -150,6 +150,9 @@ def test_what_is_measured_already_is_not_trained_again(tmp_path: Path) -> None:
     again = compare.Book(book.path)
     assert again.done == {("both stages", 8, 3)}
     assert compare.share(again.records[0]) == 0.5
+    again.add({"arm": "both stages", "shots": 8, "seed": 3, "asked": 4, "siblings": "1111"})
+    assert compare.Book(book.path).records == again.records
+    assert len(again.records) == 1, "what an attempt measured that failed later on stands"
 
 
 def test_workers_take_rows_that_they_have_and_what_their_device_is_better_at() -> None:
@@ -160,6 +163,17 @@ def test_workers_take_rows_that_they_have_and_what_their_device_is_better_at() -
     assert queue.next("processor", "cpu") == jobs[1]
     assert queue.next("processor", "cpu") == jobs[3], "nothing is left of its own, so it helps out"
     assert queue.next("gpu", "cuda") is None
+
+
+def test_a_job_that_failed_is_tried_once_more_on_another_device_first() -> None:
+    first, second_job = (Job(arm, 8, 0, on_gpu=True) for arm in (arms.BOTH, arms.ALONE))
+    queue = crew.Queue([first, second_job])
+    assert queue.next("gpu", "cuda") == first
+    assert queue.back(first, "cuda")
+    assert queue.next("gpu", "cuda") == second_job
+    assert queue.next("processor", "cpu") == first
+    assert not queue.back(first, "cpu")
+    assert queue.next("processor", "cpu") is None
 
 
 def test_the_first_seeds_of_every_suite_come_before_the_others_of_any() -> None:

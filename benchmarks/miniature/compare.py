@@ -63,7 +63,7 @@ def suites() -> dict[str, list[Job]]:
     """Return what each suite measures, in order."""
     seeds, both = range(SEEDS), ("validation", "test")
     return {
-        "main": [Job(arm, SHOTS, seed) for seed in seeds for arm in (BOTH, ALONE)],
+        "main": [Job(arm, SHOTS, seed, on_gpu=True) for seed in seeds for arm in (BOTH, ALONE)],
         "shots": [
             Job(arm, shots, seed, on_gpu=shots < 100)  # of many images most of the work is to prepare them
             for seed in seeds
@@ -71,7 +71,7 @@ def suites() -> dict[str, list[Job]]:
             for arm in (BOTH, ALONE)
         ],
         "held-out": [Job(arm, SHOTS, seed) for seed in seeds for arm in HELD_OUT],
-        "ablations": [Job(arm, SHOTS, seed) for seed in seeds for arm in ABLATIONS],
+        "ablations": [Job(arm, SHOTS, seed, on_gpu=True) for seed in seeds for arm in ABLATIONS],
         "four-bits": [
             Job(Arm(IN_FOUR_BITS, method="qlora"), 0, 0, both, True),
             *(Job(arm, SHOTS, seed, both, True) for seed in seeds for arm in FOUR_BITS),
@@ -170,12 +170,15 @@ class Book:
         self.done = {(record["arm"], record["shots"], record["seed"]) for record in self.records}
 
     def add(self, record: dict[str, Any]) -> None:
-        """Write a record."""
+        """Write a record, unless its model has one, from an attempt that failed later on."""
+        key = (record["arm"], record["shots"], record["seed"])
+        if key in self.done:
+            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
         self.records.append(record)
-        self.done.add((record["arm"], record["shots"], record["seed"]))
+        self.done.add(key)
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:

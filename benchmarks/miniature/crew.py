@@ -7,6 +7,8 @@ import os
 import time
 import traceback
 from collections.abc import Iterator, Sequence, Set
+from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -15,6 +17,13 @@ from benchmarks.miniature import images
 from benchmarks.miniature.arms import BOTH
 from benchmarks.miniature.compare import EVERY, IN_FOUR_BITS, Books, Job, described, said
 from benchmarks.miniature.material import Wish, rows_for
+
+from fgvr_bench.core.options import resolve
+from fgvr_bench.interfaces import MiningSettings
+from fgvr_datasets.moth_24 import Moth24
+
+PATIENCE = 3
+"""Failures in a row after which a worker is let go; another takes up its jobs."""
 
 Done = Set[tuple[str, str, int, int]]
 
@@ -80,7 +89,7 @@ class Bench:
 
         wish = job.arm.wished(job.shots, job.seed)
         if self._prepared is None or self._prepared[0] != wish:
-            self._prepared = wish, RowCache(self.device)
+            self._prepared = wish, RowCache()  # a GPU has better to do than to join many small tensors
         rows, cache, steps = rows_for(wish, self.settings.rows), self._prepared[1], self.settings.steps
         given = (job.seed, steps, self.device, cache)
         if job.arm.method == "qlora":
@@ -115,21 +124,24 @@ class Queue:
     """Jobs that wait, handed out in their order, with regard to who asks.
 
     A worker gets jobs of the rows that it has prepared already, then such as nobody is at work on the rows of; each
-    kind first from the suites that its device is better at.
+    kind first from the suites that its device is better at.  A job that failed is tried once more, by another kind of
+    device if one comes for it.
     """
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self.waiting = list(jobs)
         self._rows: dict[Any, Wish] = {}
+        self._failed: list[tuple[Job, str]] = []
 
     def next(self, worker: Any, device: str) -> Job | None:
         """Take a job for a worker; None where there are no more."""
         own = self._rows.pop(worker, None)
         others = set(self._rows.values())
 
-        def order(job: Job) -> tuple[bool, bool, bool]:
+        def order(job: Job) -> tuple[bool, bool, bool, bool]:
             rows = job.arm.wished(job.shots, job.seed)
-            return job.on_gpu is not (device == "cuda"), rows != own, rows in others
+            failed_here = (job, device) in self._failed
+            return failed_here, job.on_gpu is not (device == "cuda"), rows != own, rows in others
 
         if not self.waiting:
             return None
@@ -138,55 +150,87 @@ class Queue:
         self._rows[worker] = chosen.arm.wished(chosen.shots, chosen.seed)
         return chosen
 
+    def back(self, job: Job, device: str) -> bool:
+        """Take back a job that failed on a device; return whether it will be tried again."""
+        again = all(job != other for other, _ in self._failed)
+        self._failed.append((job, device))
+        if again:
+            self.waiting.append(job)
+        return again
+
+
+@dataclass(slots=True)
+class Worker:
+    """A process of the crew, and how it fares."""
+
+    process: Any
+    device: str
+    job: Job | None = None
+    failures: int = 0
+    """In a row."""
+
 
 def work_through(jobs: Sequence[Job], settings: argparse.Namespace, books: Books) -> int:
     """Let many processes carry out jobs until all are done or time is up; return how many are not."""
     start, queue = time.time(), Queue(jobs)
     devices = ["cuda"] * settings.gpu_workers + ["cpu"] * settings.workers
+    _prepare(jobs, settings, len(devices))
     crew = dict(_hired(device, settings) for device in devices[: len(jobs)])
-    busy: dict[Any, Job] = {}
-    failed = 0
+    lost = 0
 
     def tell(words: str) -> None:
         print(f"{time.time() - start:.0f} s, {words}", flush=True)
 
+    tell("pictures and choices are there")
     while crew:
         left = None if settings.minutes is None else max(0.0, start + 60 * settings.minutes - time.time())
         ready = wait(list(crew), timeout=left)
         if not ready or left == 0:
-            tell(f"time is up: {len(busy) + len(queue.waiting)} models are not done")
             break
-        for worker in ready:
-            kind, told = _heard(worker)
+        for pipe in ready:
+            kind, told = _heard(pipe)
             if kind == "record":
                 books[told[0]].add(told[1])
                 tell(said(*told))
                 continue
-            job = busy.pop(worker, None)
-            if kind in {"failed", "gone"}:
-                failed += job is not None
-                tell(f"{job.key if job else 'a worker'} failed: {told}")
-            following = None if kind == "gone" else queue.next(worker, crew[worker][1])
-            if following is not None:
-                busy[worker] = following
-                worker.send((following, books.done()))
-                continue
-            if kind != "gone":
-                worker.send(None)
-            del crew[worker]
-    for process, _ in crew.values():
-        process.terminate()
-    return failed + len(busy) + len(queue.waiting)
+            worker = crew[pipe]
+            job, worker.job = worker.job, None
+            worker.failures = worker.failures + 1 if kind in {"failed", "gone"} else 0
+            if worker.failures:
+                lost += job is not None and not queue.back(job, worker.device)
+                tell(f"{job.key if job else 'a worker'} failed on {worker.device}: {told}")
+            if kind != "gone" and worker.failures < PATIENCE:
+                worker.job = queue.next(pipe, worker.device)
+            if worker.job is None:
+                worker.process.terminate()
+                del crew[pipe]
+            else:
+                with suppress(OSError):  # one that died meanwhile is heard of next
+                    pipe.send((worker.job, books.done()))
+    lost += len(queue.waiting) + sum(worker.job is not None for worker in crew.values())
+    if lost:
+        tell(f"{lost} models are not done")
+    for worker in crew.values():
+        worker.process.terminate()
+    return lost
 
 
-def _hired(device: str, settings: argparse.Namespace) -> tuple[Any, tuple[Any, str]]:
-    """Start a worker; return our end of the pipe to it, the process and its device."""
+def _prepare(jobs: Sequence[Job], settings: argparse.Namespace, processes: int) -> None:
+    """Draw what is asked about and mine its choices before there are workers that would wait for it."""
+    for split in dict.fromkeys(split for job in jobs for split in job.splits):
+        images.named(split, settings.per_species, processes, settings.cache)
+        if split == "test":
+            resolve(Moth24(), split, "clip", MiningSettings(device="cpu", workers=processes))
+
+
+def _hired(device: str, settings: argparse.Namespace) -> tuple[Any, Worker]:
+    """Start a worker; return our end of the pipe to it, and the worker."""
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, settings, device), daemon=True)
     process.start()
     theirs.close()
-    return ours, (process, device)
+    return ours, Worker(process, device)
 
 
 def _heard(worker: Any) -> tuple[str, Any]:
@@ -198,7 +242,7 @@ def _heard(worker: Any) -> tuple[str, Any]:
 
 
 def _work(pipe: Connection, settings: argparse.Namespace, device: str) -> None:
-    """Carry out jobs that come through the pipe until there are no more."""
+    """Carry out jobs that come through the pipe, until ended from outside."""
     os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
     if device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -209,7 +253,8 @@ def _work(pipe: Connection, settings: argparse.Namespace, device: str) -> None:
     try:
         bench = Bench(settings, device)
         pipe.send(("ready", ""))
-        while (given := pipe.recv()) is not None:
+        while True:
+            given = pipe.recv()
             try:
                 for record in bench.carry_out(*given):
                     pipe.send(("record", record))
