@@ -23,7 +23,7 @@ class PlainLetterTask(MultipleChoice):
 
     def read(self, response: Response, letters: Sequence[str], choices: Sequence[str]) -> Reading:
         """Read a letter, alone or in brackets, and nothing else: a parser never guesses."""
-        if response.completion is None:
+        if response.error is not None or response.completion is None:
             return super().read(response, letters, choices)
         said = response.completion.strip().removeprefix("(").removesuffix(".").removesuffix(")")
         return Reading(letters.index(said), "letter") if said in letters else Reading(None, "no-letter")

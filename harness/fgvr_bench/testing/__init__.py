@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fgvr_bench.testing.metrics import check_metric
     from fgvr_bench.testing.models import check_model
     from fgvr_bench.testing.plugins import check_plugin, checks_of, host_with
+    from fgvr_bench.testing.protocols import check_protocol
 
 _PLACES = {
     "PluginFault": "findings",
@@ -28,6 +29,7 @@ _PLACES = {
     "check_metric": "metrics",
     "check_model": "models",
     "check_plugin": "plugins",
+    "check_protocol": "protocols",
     "checks_of": "plugins",
     "host_with": "plugins",
 }
@@ -38,6 +40,7 @@ __all__ = [
     "check_metric",
     "check_model",
     "check_plugin",
+    "check_protocol",
     "checks_of",
     "host_with",
 ]

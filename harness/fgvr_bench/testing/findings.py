@@ -24,12 +24,11 @@ class Findings:
 
     def __init__(self, subject: str) -> None:
         self.subject = subject
-        self._faults: list[str] = []
+        self._faults: dict[str, str] = {}
 
-    def wrong(self, fault: str) -> None:
-        """Note a fault, once."""
-        if fault not in self._faults:
-            self._faults.append(fault)
+    def wrong(self, fault: str, kind: str | None = None) -> None:
+        """Note a fault, once; of those of one `kind` the first."""
+        self._faults.setdefault(kind or fault, fault)
 
     def need(self, right: bool, fault: str) -> bool:
         """Note a fault unless all is `right`; return `right`."""
@@ -38,12 +37,12 @@ class Findings:
         return right
 
     @contextlib.contextmanager
-    def trying(self, what: str) -> Iterator[None]:
-        """Note what the block raises, and go on after it."""
+    def trying(self, what: str, kind: str | None = None) -> Iterator[None]:
+        """Note what the block raises, and go on after it; of one `kind` each type of exception once."""
         try:
             yield
         except Exception as problem:
-            self.wrong(f"{what} raises {described(problem)}.")
+            self.wrong(f"{what} raises {described(problem)}.", kind and f"{kind} raises {type(problem).__name__}")
 
     def settle(self) -> None:
         """End the check.
@@ -52,7 +51,7 @@ class Findings:
             PluginFault: anything was found wrong.
         """
         if self._faults:
-            raise PluginFault(self.subject, tuple(self._faults))
+            raise PluginFault(self.subject, tuple(self._faults.values()))
 
 
 def described(problem: BaseException) -> str:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from fgvr_bench.core.files import canonical_json
-from fgvr_bench.errors import ModelUnavailable, UsageError
+from fgvr_bench.errors import ModelUnavailable
 from fgvr_bench.interfaces import Decoding, Model, ModelPlugin, ModelSettings, Preparer
 from fgvr_bench.testing.asking import are_the_same, ask, ask_alone, elsewhere, look_at_responses, sheet_for
 from fgvr_bench.testing.cards import look_at_model_card
 from fgvr_bench.testing.findings import Findings, described
 from fgvr_bench.testing.generators import poisoned, watched
+from fgvr_bench.testing.identity import look_at_identity, look_at_unknown_setting
 from fgvr_bench.types import Prompt, Response
 
 TOKENS = 8
@@ -53,29 +54,9 @@ def check_model(
 
 
 def _look_at_identity(found: Findings, plugin: ModelPlugin, settings: ModelSettings) -> None:
-    with found.trying("identify()"), watched() as moved:
-        said = plugin.identify(settings)
-        if not isinstance(said, Mapping):
-            found.wrong(f"identify() returns a {type(said).__name__}; it returns a mapping of JSON values.")
-            return
-        try:
-            text = canonical_json(dict(said))
-        except (TypeError, ValueError) as problem:
-            found.wrong(f"identify() returns what cannot be written as JSON ({problem}). Use texts and finite numbers.")
-            return
-        if canonical_json(dict(plugin.identify(settings))) != text:
-            found.wrong("identify() says something else when it is asked again, so no run would ever be found again.")
-    if moved:
-        found.wrong(f"identify() moves the global generator of {' and '.join(moved)}. Draw from one of your own.")
+    look_at_identity(found, lambda: plugin.identify(settings))
     unknown = replace(settings, args={**settings.args, "no-such-setting": "1"})
-    try:
-        plugin.identify(unknown)
-    except UsageError:
-        return
-    except Exception as problem:
-        found.wrong(f"identify() raises {described(problem)} for a setting that it does not have. Raise UsageError.")
-    else:
-        found.wrong("identify() takes --model-arg no-such-setting=1 without a word. Raise UsageError for unknown keys.")
+    look_at_unknown_setting(found, lambda: plugin.identify(unknown), "--model-arg")
 
 
 def _look_at_answers(

@@ -22,6 +22,7 @@ from fgvr_bench.testing.datasets import check_dataset
 from fgvr_bench.testing.findings import Findings
 from fgvr_bench.testing.metrics import check_metric
 from fgvr_bench.testing.models import check_model
+from fgvr_bench.testing.protocols import check_protocol
 
 HEAVY = (
     "torch",
@@ -155,13 +156,20 @@ def list_checks(
     loaded = importlib.import_module(module) if isinstance(module, str) else module
     host = Host()
     host.add(loaded, loaded.__name__)
-    models = [Check(f"model {each.card.name}", functools.partial(check_model, each, settings)) for each in host.models]
-    datasets = [
-        Check(f"dataset {each.card.name}", functools.partial(check_dataset, each, roots, argument))
-        for each in host.datasets
+    own_metrics = list(host.metrics)
+    return [
+        Check("plugin", functools.partial(check_plugin, loaded)),
+        *(Check(f"model {each.card.name}", functools.partial(check_model, each, settings)) for each in host.models),
+        *(
+            Check(f"dataset {each.card.name}", functools.partial(check_dataset, each, roots, argument))
+            for each in host.datasets
+        ),
+        *(
+            Check(f"protocol {each.name}", functools.partial(check_protocol, each, metrics=own_metrics))
+            for each in host.protocols
+        ),
+        *(Check(f"metric {each.name}", functools.partial(check_metric, each)) for each in own_metrics),
     ]
-    metrics = [Check(f"metric {each.name}", functools.partial(check_metric, each)) for each in host.metrics]
-    return [Check("plugin", functools.partial(check_plugin, loaded)), *models, *datasets, *metrics]
 
 
 def checks_of(module: ModuleType | str, **more: Any) -> Callable[..., None]:
