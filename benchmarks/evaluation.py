@@ -472,14 +472,54 @@ def wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
+@dataclass
+class Trace:
+    """What a GPU does during some batches in the middle of a run."""
+
+    first: int
+    """The batch that it begins with."""
+    batches: int = 4
+    profiler: Any = None
+    began: float = 0.0
+
+    def before(self, batch: int) -> None:
+        """Begin or end at a batch."""
+        import torch
+
+        if batch == self.first:
+            torch.cuda.synchronize()
+            self.profiler = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA])
+            self.profiler.__enter__()
+            self.began = time.perf_counter()
+        if batch == self.first + self.batches and self.profiler is not None:
+            torch.cuda.synchronize()
+            passed = time.perf_counter() - self.began
+            self.profiler.__exit__(None, None, None)
+            self.show(passed)
+
+    def show(self, passed: float) -> None:
+        """Print the share of the time that the GPU was busy, and the kernels that took most of it."""
+        kernels = [each for each in self.profiler.key_averages() if each.self_device_time_total > 0]
+        kernels.sort(key=lambda each: -each.self_device_time_total)
+        busy = sum(each.self_device_time_total for each in kernels) / 1e6
+        print(f"{self.batches} batches in {passed:.2f} s, the GPU busy for {busy:.2f} s of them:")
+        rows = [
+            (f"{each.self_device_time_total / 1e6 / busy:.1%}", each.count, each.key[:110])
+            for each in kernels[: 26 if busy else 0]
+        ]
+        print(tabulate(rows, ["of busy", "times", "kernel"]), flush=True)
+
+
 @contextmanager
-def watched(make: Callable[[], Any], clock: Clock) -> Iterator[None]:
+def watched(make: Callable[[], Any], clock: Clock, trace: Trace | None = None) -> Iterator[None]:
     """Let the engine take a model made in memory where it would read 16 GB from a disk, and note its batches."""
     from fgvr_bench.engines.huggingface import model as engine
 
     read, respond = engine.load_weights, engine.HuggingFaceModel.respond
 
     def noted(self: Any, prompts: Any, batch: Any) -> Any:
+        if trace is not None:
+            trace.before(len(clock.batches))
         found = respond(self, prompts, batch)
         clock.batches.append(time.perf_counter())
         return found
@@ -502,6 +542,8 @@ class Bench:
     results: Path
     device: str
     make: Callable[[], Any]
+    traced: int = 0
+    """The batch from which on some are traced; 0 for none."""
 
     def run(
         self, name: str, decoding: str, batch: int | None, limit: int | None = None, **args: str
@@ -512,7 +554,7 @@ class Bench:
         plugins.manager.register(clock)
         start = time.perf_counter()
         try:
-            with watched(self.make, clock):
+            with watched(self.make, clock, Trace(self.traced) if self.traced else None):
                 done = evaluate(
                     self.shape.plugin,
                     f"folder:{self.pictures}",
@@ -556,6 +598,8 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true", help="also interrupt a run and compare its bytes")
     parser.add_argument("--auto", action="store_true", help="also let the batch size be found")
     parser.add_argument("--compile", choices=("auto", "yes", "no"), default="auto")
+    parser.add_argument("--decoding", default="logprob,generate", help="which of them")
+    parser.add_argument("--trace", type=int, default=0, help="print what the GPU does from this batch on")
     given = parser.parse_args()
     import torch
     from transformers import AutoProcessor
@@ -592,8 +636,8 @@ def main() -> None:
         rows.append(("plain loop, batch 1", alone, alone / plain, alone * one / peak, ""))
         parameters = sum(each.numel() for each in model.parameters())
         del model
-        bench = Bench(shape, checkpoint, pictures, Path(folder, "results"), given.device, make)
-        for decoding in ("logprob", "generate"):
+        bench = Bench(shape, checkpoint, pictures, Path(folder, "results"), given.device, make, given.trace)
+        for decoding in given.decoding.split(","):
             clock, first, _ = bench.run(decoding, decoding, given.batch_size, compile=given.compile)
             rate = clock.rate(given.batch_size)
             steady = clock.steady(given.batch_size)
@@ -612,6 +656,7 @@ def main() -> None:
         print(f"{describe(given.device)}\n")
         headers = ["what", "questions/s", "× plain", "share of ceiling", "seconds to first answer"]
         print(tabulate(rows, headers, floatfmt=(".0f", ".1f", ".2f", ".1%")), flush=True)
+        bench.traced = 0
         if given.resume:
             bench.run("cut", "logprob", given.batch_size, limit=given.questions // 3, compile=given.compile)
             _, _, cut = bench.run("cut", "logprob", given.batch_size, compile=given.compile)

@@ -25,8 +25,9 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,35 @@ def plain_loop(loaded: LoadedClip, dataset: Drawn, batch: int, k: int) -> dict[s
     return found
 
 
+@dataclass
+class Phases:
+    """When a mining began, embedded its first images, and its last."""
+
+    began: float = math.nan
+    first: float = math.nan
+    last: float = math.nan
+
+    @contextmanager
+    def watch(self, _: str, __: int | None) -> Iterator[Callable[[int], None]]:
+        """Be the progress of one mining."""
+        self.began, self.first = time.perf_counter(), math.nan
+
+        def advance(images: int) -> None:
+            self.last = time.perf_counter()
+            if images and math.isnan(self.first):
+                self.first = self.last
+
+        yield advance
+
+    def of(self, seconds: float) -> str:
+        """Return where the time went."""
+        passed, rest = self.last - self.first, seconds - (self.last - self.began)
+        return (
+            f"   {self.first - self.began:.1f} s until the first batch is embedded, {passed:.1f} s for the others with "
+            f"the samples of the margins, {rest:.1f} s for what is in doubt and for writing the set"
+        )
+
+
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     """Return the seconds that some work took, and what it returned."""
     start = time.perf_counter()
@@ -202,9 +232,11 @@ def speed(given: argparse.Namespace) -> None:
         batch = given.batch_size or (32 if loaded.device == "cpu" else 256)
         count = len(dataset.examples())
 
+        phases = Phases()
+
         def mine(k: int = 4, **args: str) -> OptionSet:
             settings = MiningSettings(k, 0, given.device, batch, None, {"model": model, **args})
-            return find_or_build(dataset, "test", "clip", settings)
+            return find_or_build(dataset, "test", "clip", settings, progress=phases.watch)
 
         def agreement(made: OptionSet) -> str:
             rows = made.for_examples(looped)
@@ -219,6 +251,7 @@ def speed(given: argparse.Namespace) -> None:
         print(f"plain loop: {plain_rate:.0f} images/s", flush=True)
         ours_seconds, ours = timed(mine)
         print(f"ours: {count / ours_seconds:.0f} images/s, sets as the plain loop's: {agreement(ours)}", flush=True)
+        print(phases.of(ours_seconds), flush=True)
         print(f"first pass: {json.dumps(ours.header.get('found', {}).get('fast_pass'))}", flush=True)
         again_seconds, _ = timed(lambda: mine(6))
         os.environ["FGVR_CACHE"] = str(Path(folder, "cache-exact"))

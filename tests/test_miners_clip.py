@@ -16,7 +16,7 @@ from fgvr_bench.core.options import OptionSet, find_or_build
 from fgvr_bench.engines.open_clip import LoadedClip, load_open_clip
 from fgvr_bench.errors import DataInvalid, UsageError
 from fgvr_bench.interfaces import MiningSettings
-from fgvr_bench.miners import fast
+from fgvr_bench.miners import fast, reading
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +201,20 @@ def test_a_fast_pass_with_rechecks_gives_the_exact_sets(
     assert found["margin"] >= 4 * found["largest_error"] > 0
     assert (found["calibrated_on"], found["audited_on"], found["audit_sets_different"]) == (30, 15, 0)
     assert 0 <= found["in_doubt"] <= 150
+
+
+def test_samples_are_embedded_from_the_pixels_that_the_first_pass_reads(
+    clip: Path, tmp_path: Path, encoded: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    decode = reading.decode_image
+    monkeypatch.setattr(reading, "decode_image", lambda data: (read.append(len(data)), decode(data))[1])
+    monkeypatch.setattr(fast, "SAFETY", 0.0)  # so that nothing is in doubt
+    big = draw_pictures(tmp_path / "more", 150, clip)
+    mined = find_or_build(big, "test", "clip", settings(batch=50, model=str(clip), precision="fast"))
+    assert mined.header["found"]["fast_pass"]["in_doubt"] == 0
+    assert len(read) == 150
+    assert sum(encoded) == 150 + 30 + 15
 
 
 def test_the_fast_pass_alone_would_have_given_other_sets(clip: Path, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -75,8 +74,7 @@ def split_linear(
 
     wide, scale = weights.of(weight)
     rows = values.reshape(-1, values.shape[-1])
-    compiled = _compiled() if values.is_cuda else widen
-    half = compiled(rows)
+    half = widen(rows)
     product = torch.mm(half, wide.T, out_dtype=torch.float32) if values.is_cuda else half.float() @ wide.float().T
     product.mul_(scale)
     if bias is not None:
@@ -88,17 +86,13 @@ def widen(rows: torch.Tensor) -> torch.Tensor:
     """Return (h, l, h) side by side, shape (n, 3 × in), float16: what goes with `SplitWeights.of`."""
     import torch
 
-    high, low = _split(rows)
-    return torch.cat([high, low, high], dim=1)
+    wide = torch.empty(len(rows), 3, rows.shape[1], dtype=torch.float16, device=rows.device)
+    wide[:, 0] = rows
+    torch.sub(rows, wide[:, 0], out=wide[:, 1])  # in float32, rounded as it is written
+    wide[:, 2] = wide[:, 0]
+    return wide.flatten(1)
 
 
 def _split(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     high = values.half()
     return high, (values - high.float()).half()
-
-
-@cache
-def _compiled() -> Any:
-    import torch
-
-    return torch.compile(widen, dynamic=True)  # one kernel in place of four

@@ -91,7 +91,7 @@ class ClipMiner(OptionMiner):
         from fgvr_bench.engines.devices import resolve_device
         from fgvr_bench.engines.split_float import SPLIT_FLOAT
         from fgvr_bench.miners.embeddings import image_embeddings
-        from fgvr_bench.miners.fast import Rechecked, recheck
+        from fgvr_bench.miners.fast import Rechecked, SampledBeside, finer_passes, recheck
         from fgvr_bench.miners.rows import Truths, build_options, similarities, unreadable_found
 
         given = ClipSettings.read(dataset, settings)
@@ -101,8 +101,10 @@ class ClipMiner(OptionMiner):
         fast = given.is_fast(settings.device)
         on_cuda = resolve_device(settings.device).startswith("cuda") and given.dtype == "float32"
         encoder = exact.in_precision(given.fast_dtype) if fast else exact
-        embeddings = image_embeddings(dataset, examples, encoder, settings, progress, given.fail_on_bad_image)
-        finer = [exact.in_precision(SPLIT_FLOAT), exact] if on_cuda else [exact]
+        exact_ones = [exact.in_precision(SPLIT_FLOAT), exact] if on_cuda else [exact]
+        finer = finer_passes(dataset, examples, exact_ones, texts.shape[1], settings) if fast else []
+        beside = SampledBeside(finer, len(examples)) if fast else None
+        embeddings = image_embeddings(dataset, examples, encoder, settings, progress, given.fail_on_bad_image, beside)
         checked = recheck(dataset, examples, embeddings, finer, texts, settings) if fast else Rechecked()
         truths, between_labels = Truths(labels), similarities(texts, texts)
         for start, rows in embeddings.chunks():

@@ -7,29 +7,39 @@ a small JSON file beside it.  Rows of images that cannot be read are NaN.  Nothi
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from fgvr_bench.core.digest import dataset_digest
 from fgvr_bench.core.files import digest, parse_json, write_json
 from fgvr_bench.core.locks import lock
 from fgvr_bench.core.paths import cache_folder
 from fgvr_bench.errors import DataInvalid
-from fgvr_bench.miners.encoder import Encoder
-from fgvr_bench.miners.reading import read_images
+from fgvr_bench.miners.encoder import Begun, Encoder
+from fgvr_bench.miners.reading import ImageBatch, read_images
 from fgvr_bench.types import Example
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
     from numpy.typing import NDArray
 
     from fgvr_bench.interfaces import Dataset, MiningSettings
 
 CHUNK = 1024
 """Rows that are looked at together."""
+
+
+class Beside(Protocol):
+    """What is done with images while they are read for something else."""
+
+    def see(self, batch: ImageBatch) -> None:
+        """Take a batch."""
+
+    def finish(self) -> None:
+        """Be done with all that was seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +75,7 @@ def image_embeddings(
     settings: MiningSettings,
     progress: Callable[[int], None],
     fail_on_bad_image: bool = False,
+    beside: Beside | None = None,
 ) -> Embeddings:
     """Return the embeddings of `examples`, computing what is not there yet.
 
@@ -76,6 +87,7 @@ def image_embeddings(
         progress: told of rows that are being computed, those of an interrupted time included; of none where all
             are there.
         fail_on_bad_image: refuse an unreadable image instead of noting it.
+        beside: is shown every batch that is read, for what else its pixels are good for.
 
     Raises:
         DataInvalid: an image cannot be read, and that is to be fatal.
@@ -85,7 +97,7 @@ def image_embeddings(
     if (there := _finished(path, len(examples))) is None:
         with lock(path.with_suffix(".lock"), f"embedding images of {dataset.card.name}"):
             there = _finished(path, len(examples)) or _compute(
-                path, examples, encoder, settings, progress, fail_on_bad_image
+                path, examples, encoder, settings, progress, fail_on_bad_image, beside
             )
     if fail_on_bad_image and there.unreadable:
         raise _bad_image(examples, there.unreadable)
@@ -120,6 +132,7 @@ def _compute(
     settings: MiningSettings,
     progress: Callable[[int], None],
     fail_on_bad_image: bool,
+    beside: Beside | None,
 ) -> Embeddings:
     dimensions = encoder.labels(["x"], ["{label}"]).shape[1]  # that of texts; the first images may be unreadable
     done, unreadable = _resume(path, dimensions)
@@ -131,27 +144,44 @@ def _compute(
     with path.open("r+b" if done else "wb") as file:
         file.truncate(done * dimensions * 4)
         file.seek(done * dimensions * 4)
-        for batch in read_images(examples, todo, size, encoder.loaded.read, settings.workers, on_gpu):
+        batches = read_images(examples, todo, size, encoder.loaded.read, settings.workers, on_gpu)
+        for batch, begun in begun_ahead(encoder, batches):
             if batch.unreadable:
                 unreadable |= batch.unreadable
                 _note(path, dimensions, unreadable, complete=False)
                 if fail_on_bad_image:
                     raise _bad_image(examples, unreadable)
-            file.write(_rows(encoder, batch.pixels, batch.indices, batch.unreadable, dimensions).tobytes())
+            file.write(_rows(batch, begun, dimensions).tobytes())
             file.flush()
+            if beside is not None:
+                beside.see(batch)
             progress(len(batch.indices))
+        if beside is not None:
+            beside.finish()
     _note(path, dimensions, unreadable, complete=True)
     return Embeddings(path, len(examples), dimensions, unreadable, fresh=True)
 
 
-def _rows(
-    encoder: Encoder, pixels: torch.Tensor | None, indices: list[int], unreadable: dict[int, str], dimensions: int
-) -> NDArray[np.float32]:
+def begun_ahead(encoder: Encoder, batches: Iterable[ImageBatch]) -> Iterator[tuple[ImageBatch, Begun | None]]:
+    """Yield batches with what the device makes of them, None without a readable image.
+
+    On a GPU they come one behind it: it has its next batch before anybody waits for the rows of the last.
+    """
+    behind = 1 if encoder.loaded.device.startswith("cuda") else 0
+    under_way: deque[tuple[ImageBatch, Begun | None]] = deque()
+    for batch in batches:
+        under_way.append((batch, None if batch.pixels is None else encoder.begin(batch.pixels)))
+        if len(under_way) > behind:
+            yield under_way.popleft()
+    yield from under_way
+
+
+def _rows(batch: ImageBatch, begun: Begun | None, dimensions: int) -> NDArray[np.float32]:
     import numpy as np
 
-    rows = np.full((len(indices), dimensions), np.nan, np.float32)
-    if pixels is not None:
-        rows[[index not in unreadable for index in indices]] = encoder.images(pixels)
+    rows = np.full((len(batch.indices), dimensions), np.nan, np.float32)
+    if begun is not None:
+        rows[[index not in batch.unreadable for index in batch.indices]] = begun.rows()
     return rows
 
 

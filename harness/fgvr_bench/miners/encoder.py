@@ -24,6 +24,40 @@ if TYPE_CHECKING:
 DEFAULT_TEMPLATE = "an image of a {label}"
 
 
+class Begun:
+    """A batch that the device works on."""
+
+    def __init__(self, parts: Sequence[torch.Tensor]) -> None:
+        self._parts = [_on_its_way(part) for part in parts]
+
+    def __add__(self, other: Begun) -> Begun:
+        both = Begun([])
+        both._parts = [*self._parts, *other._parts]
+        return both
+
+    def rows(self) -> NDArray[np.float32]:
+        """Wait for the embeddings and return them, shape (n, dimensions)."""
+        import numpy as np
+
+        for _, arrived in self._parts:
+            if arrived is not None:
+                arrived.synchronize()
+        return np.concatenate([part.numpy().astype(np.float32) for part, _ in self._parts])
+
+
+def _on_its_way(embedded: torch.Tensor) -> tuple[torch.Tensor, torch.cuda.Event | None]:
+    """Return the tensor that receives what a device computes, and what says that it is there."""
+    import torch
+
+    if not embedded.is_cuda:
+        return embedded.cpu(), None
+    here = torch.empty(embedded.shape, dtype=embedded.dtype, pin_memory=True)
+    here.copy_(embedded, non_blocking=True)
+    arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    arrived.record(torch.cuda.current_stream(embedded.device))
+    return here, arrived
+
+
 class Encoder:
     """One checkpoint in one precision."""
 
@@ -67,16 +101,17 @@ class Encoder:
 
     def images(self, pixels: torch.Tensor) -> NDArray[np.float32]:
         """Return unit-length embeddings, shape (n, dimensions); a batch that does not fit is halved."""
-        import numpy as np
+        return self.begin(pixels).rows()
 
+    def begin(self, pixels: torch.Tensor) -> Begun:
+        """Give a batch to the device, and do not wait for it; a batch that does not fit is halved."""
         try:
-            embedded: NDArray[np.float32] = self.loaded.encode_images(pixels).cpu().numpy().astype(np.float32)
-            return embedded
+            return Begun([self.loaded.encode_images(pixels)])
         except OutOfMemory:
             if len(pixels) == 1:
                 raise
         half = len(pixels) // 2
-        return np.concatenate([self.images(pixels[:half]), self.images(pixels[half:])])
+        return self.begin(pixels[:half]) + self.begin(pixels[half:])
 
     def labels(self, labels: Sequence[str], templates: Sequence[str]) -> NDArray[np.float64]:
         """Return one unit-length embedding a label, shape (labels, dimensions).

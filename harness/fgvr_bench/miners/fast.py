@@ -2,28 +2,30 @@
 
 An image is in doubt where two neighbours among the k most similar wrong labels lie within the margin.  The
 margin of a pass is four times the largest error of a difference of two similarities, against the next finer pass,
-over a sample that both compute, plus the margin of that finer pass; another sample audits it.  On a GPU the finer
-passes are float32 with split products, several times faster than float32 and nearly as exact, and then float32
-itself; elsewhere float32 alone.  The figures of each pass stand in the header.
+over a sample that both compute, plus the margin of that finer pass; another sample audits it.  Samples are embedded
+from the pixels that the first pass has read.  On a GPU the finer passes are float32 with split products, several
+times faster than float32 and nearly as exact, and then float32 itself; elsewhere float32 alone.  The figures of each
+pass stand in the header.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgvr_bench.core.locks import lock
-from fgvr_bench.miners.embeddings import Embeddings, store_path
-from fgvr_bench.miners.reading import read_images
+from fgvr_bench.miners.embeddings import Embeddings, begun_ahead, store_path
+from fgvr_bench.miners.reading import ImageBatch, read_images
 from fgvr_bench.miners.rows import Truths, similarities
 from fgvr_bench.miners.rule import choose, gaps
 from fgvr_bench.types import Example, Json
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
     from fgvr_bench.interfaces import Dataset, MiningSettings
@@ -71,7 +73,6 @@ class FinerRows:
         self, wanted: Iterable[int], examples: Sequence[Example], encoder: Encoder, settings: MiningSettings
     ) -> None:
         """Embed the examples that are not there yet; what is done stays if it is interrupted."""
-        import numpy as np
 
         with lock(self._path.with_suffix(".rows.lock"), f"embedding images again in {encoder.dtype}"):
             self._refresh()
@@ -80,23 +81,74 @@ class FinerRows:
                 return
             on_gpu = encoder.loaded.device.startswith("cuda")
             size = settings.batch_size or (256 if on_gpu else 32)
-            self._records = None
-            with self._path.open("ab") as file:
-                file.truncate(file.tell() // self._dtype.itemsize * self._dtype.itemsize)
-                for batch in read_images(examples, missing, size, encoder.loaded.read, settings.workers, on_gpu):
-                    good = [index for index in batch.indices if index not in batch.unreadable]
-                    records = np.empty(len(good), self._dtype)
-                    records["index"] = good
-                    if batch.pixels is not None:
-                        records["row"] = encoder.images(batch.pixels)
-                    file.write(records.tobytes())
-                    file.flush()
+            batches = read_images(examples, missing, size, encoder.loaded.read, settings.workers, on_gpu)
+            for batch, begun in begun_ahead(encoder, batches):
+                if begun is not None:
+                    self._append(batch.readable, begun.rows())
             self._refresh()
+
+    def put(self, indices: Sequence[int], rows: NDArray[np.float32]) -> None:
+        """Add rows that are computed."""
+        with lock(self._path.with_suffix(".rows.lock"), "noting embeddings"):
+            self._append(indices, rows)
+            self._refresh()
+
+    def _append(self, indices: Sequence[int], rows: NDArray[np.float32]) -> None:
+        import numpy as np
+
+        records = np.empty(len(indices), self._dtype)
+        records["index"], records["row"] = indices, rows
+        self._records = None  # not mapped while the file grows
+        with self._path.open("ab") as file:
+            file.truncate(file.tell() // self._dtype.itemsize * self._dtype.itemsize)
+            file.write(records.tobytes())
+
+
+class SampledBeside:
+    """Embeds the samples by the finer passes while the first one has their pixels."""
+
+    SIZE = 256
+    """Images that are embedded together: few enough to keep their pixels."""
+
+    def __init__(self, finer: Sequence[FinerPass], count: int) -> None:
+        self._wanted: list[tuple[FinerPass, set[int]]] = []
+        calibration, audit = _samples(count, {})
+        for each, (most, most_audited) in zip(finer, _sizes(len(finer)), strict=True):
+            wanted = {*calibration[:most], *audit[:most_audited]}
+            self._wanted.append((each, {index for index in wanted if index not in each.rows}))
+        self._waiting: dict[int, torch.Tensor] = {}
+
+    def see(self, batch: ImageBatch) -> None:
+        """Keep the pixels that a sample wants; embed a full batch of them."""
+        if batch.pixels is not None:
+            for index, pixels in zip(batch.readable, batch.pixels, strict=True):
+                if any(index in wanted for _, wanted in self._wanted):
+                    self._waiting[index] = pixels.clone()
+        if len(self._waiting) >= self.SIZE:
+            self.finish()
+
+    def finish(self) -> None:
+        """Embed what waits."""
+        import torch
+
+        for each, wanted in self._wanted:
+            if here := [index for index in self._waiting if index in wanted]:
+                pixels = torch.stack([self._waiting[index] for index in here])
+                each.rows.put(here, each.encoder.images(pixels))
+        self._waiting.clear()
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
-    """A finer pass: its rows, and how far the pass before it is from them."""
+class FinerPass:
+    """An encoder and the rows that it has computed."""
+
+    encoder: Encoder
+    rows: FinerRows
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """A finer pass, and how far the pass before it is from it."""
 
     rows: FinerRows
     error: float
@@ -125,11 +177,25 @@ class Rechecked:
         return mixed
 
 
+def finer_passes(
+    dataset: Dataset,
+    examples: Sequence[Example],
+    encoders: Sequence[Encoder],
+    dimensions: int,
+    settings: MiningSettings,
+) -> list[FinerPass]:
+    """Return the passes of encoders in rising precision, with what they have computed before."""
+    return [
+        FinerPass(each, FinerRows(store_path(dataset, examples, each, settings).with_suffix(".rows"), dimensions))
+        for each in encoders
+    ]
+
+
 def recheck(
     dataset: Dataset,
     examples: Sequence[Example],
     first_pass: Embeddings,
-    finer: Sequence[Encoder],
+    finer: Sequence[FinerPass],
     texts: NDArray[np.float64],
     settings: MiningSettings,
 ) -> Rechecked:
@@ -139,18 +205,18 @@ def recheck(
         dataset: where the examples are from.
         examples: those of the first pass.
         first_pass: embeddings in half precision.
-        finer: encoders in rising precision; the last is the exact one.
+        finer: passes in rising precision; the last is the exact one.
         texts: embeddings of the labels.
         settings: k, batch size and workers.
     """
     truths = Truths(dataset.labels())
-    passes = _calibrate(dataset, examples, first_pass, finer, texts, settings)
+    passes = _calibrate(examples, first_pass, finer, texts, settings)
     margin = 0.0
     margins = [margin := margin + SAFETY * each.error for each in reversed(passes)][::-1]
     done = Rechecked()
-    for encoder, each, widest in zip(finer, passes, margins, strict=True):
+    for finer_pass, each, widest in zip(finer, passes, margins, strict=True):
         doubtful = _in_doubt(done, first_pass, examples, truths, texts, settings.k, widest)
-        each.rows.add(doubtful, examples, encoder, settings)
+        each.rows.add(doubtful, examples, finer_pass.encoder, settings)
         each.note.update(margin=widest, in_doubt=len(doubtful))
         done = Rechecked([*done.passes, each.rows])
     different = _audit(done, first_pass, examples, truths, texts, settings.k, margins[0])
@@ -164,19 +230,18 @@ def recheck(
 
 
 def _calibrate(
-    dataset: Dataset,
     examples: Sequence[Example],
     first_pass: Embeddings,
-    finer: Sequence[Encoder],
+    finer: Sequence[FinerPass],
     texts: NDArray[np.float64],
     settings: MiningSettings,
-) -> list[Pass]:
+) -> list[Calibrated]:
     """Measure, on samples, how far each pass is from the next finer one."""
-    passes: list[Pass] = []
-    calibration, audit = _samples(first_pass)
-    for encoder, (most, most_audited) in zip(finer, (*SAMPLES, *SAMPLES[1:] * len(finer)), strict=False):
+    passes: list[Calibrated] = []
+    calibration, audit = _samples(first_pass.count, first_pass.unreadable)
+    for finer_pass, (most, most_audited) in zip(finer, _sizes(len(finer)), strict=True):
+        encoder, rows = finer_pass.encoder, finer_pass.rows
         calibration, audit = calibration[:most], audit[:most_audited]
-        rows = FinerRows(store_path(dataset, examples, encoder, settings).with_suffix(".rows"), first_pass.dimensions)
         rows.add([*calibration, *audit], examples, encoder, settings)
         before = Rechecked([each.rows for each in passes])
         error = _largest_error(before, first_pass, rows, calibration, texts)
@@ -189,7 +254,7 @@ def _calibrate(
             "audit_largest_error": audit_error,
         }
         # Where the audit finds an error beyond the margin, calibration missed something: then that sets the margin.
-        passes.append(Pass(rows, audit_error if audit_error > SAFETY * error else error, note))
+        passes.append(Calibrated(rows, audit_error if audit_error > SAFETY * error else error, note))
     return passes
 
 
@@ -232,7 +297,7 @@ def _audit(
     import numpy as np
 
     different = 0
-    audited = np.array(_samples(first_pass)[1], np.int64)
+    audited = np.array(_samples(first_pass.count, first_pass.unreadable)[1], np.int64)
     for start, chunk in first_pass.chunks():
         places = audited[(audited >= start) & (audited < start + len(chunk))] - start
         truth = truths.of(examples, start, start + len(chunk))[places]
@@ -243,17 +308,22 @@ def _audit(
     return different
 
 
-def _samples(first_pass: Embeddings) -> tuple[list[int], list[int]]:
+def _sizes(passes: int) -> list[tuple[int, int]]:
+    """Return the sizes of the samples of each finer pass."""
+    return [*SAMPLES[:1], *SAMPLES[1:] * (passes - 1)][:passes]
+
+
+def _samples(count: int, unreadable: Mapping[int, str]) -> tuple[list[int], list[int]]:
     """Return positions for calibration and for the audit, disjoint, the same each time, in random order."""
-    readable = first_pass.count - len(first_pass.unreadable)
+    readable = count - len(unreadable)
     calibrated, audited = SAMPLES[0]
     split = min(calibrated, -(-readable // 5))
     wanted = split + min(audited, readable // 10)
     drawn: dict[int, None] = {}
     generator = random.Random(0)  # noqa: S311 - no secret
     while len(drawn) < wanted:
-        index = int(generator.random() * first_pass.count)
-        if index not in first_pass.unreadable:
+        index = int(generator.random() * count)
+        if index not in unreadable:
             drawn[index] = None
     indices = list(drawn)
     return indices[:split], indices[split:]

@@ -25,6 +25,11 @@ class ImageBatch:
     unreadable: dict[int, str]
     """By position: why."""
 
+    @property
+    def readable(self) -> list[int]:
+        """Positions of the examples whose images are in `pixels`."""
+        return [index for index in self.indices if index not in self.unreadable]
+
 
 class ImageBatches:
     """Makes batches by number; what torch's data loader indexes in its workers."""
