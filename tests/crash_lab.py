@@ -5,8 +5,9 @@
 One process imports everything and forks a child for each trial.  In the child an audit hook counts what it does to
 files (open to write, rename, remove, make a folder, sync); at one of these steps it is killed (``kill``), or the step
 raises an error of the system (``ENOSPC``, ``EIO`` ...).  ``moment`` kills it at a moment of its time instead.  Then a
-second child does the work undisturbed, and the parent compares.  TRIALS of each way are made, for steps at most one a
-step.  Prints a JSON object with the number of trials by way, and a sentence for each one that broke a promise.
+second child goes on and is disturbed in the same way, a third one does the work to its end, and the parent compares.
+TRIALS moments are tried, and as many steps, at most each once.  Prints a JSON object with the number of disturbances by
+way, and a sentence for each promise that was broken.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from fgvr_bench.core import files, locks, parts
 from fgvr_bench.engines import torchvision_ops
 from fgvr_bench.errors import FgvrError
 
-EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod"}
+EVENTS = {"os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod"}
 NOT_COMPARED = re.compile(r"cache/.*\.lock|cache/runs\.sqlite.*")
 """Locks of the dead in caches, which hold nobody up, and what a database makes of the same rows."""
 PATIENCE = 60
@@ -229,41 +230,38 @@ def answered(folder: Path) -> list[str]:
     return found
 
 
-def trial(work: str, way: str, at: float, base: Path, due: dict[str, bytes]) -> tuple[bool, list[str]]:
-    """Disturb the work at one step or moment; return whether it came to that, and which promises were broken."""
+def trial(work: str, way: str, at: float, base: Path, due: dict[str, bytes]) -> tuple[int, list[str]]:
+    """Disturb the work at a step or moment, and what goes on with it at another; then let it end.
+
+    Returns:
+        How often it came to that, and which promises were broken.
+    """
     folder = base / f"{work}-{way}-{at}"
     shutil.copytree(base / "start", folder)
     before = left_in(folder)
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
-
-    def disturbed() -> None:
-        TRAP.set(folder, at, way)
-        WORKS[work](folder, writer)
-        if not TRAP.sprung:
-            os._exit(77)
-
-    status, words = in_child(disturbed, folder)
+    made, broken = 0, []
+    for point in (at, random.Random(at).uniform(0, at) if way == "moment" else random.Random(at).randint(1, int(at))):
+        status, words = in_child(lambda point=point: disturbed(work, folder, way, point, writer), folder)
+        if status == 77 or (way == "moment" and status == 0):
+            break
+        made += 1
+        if status not in {"kill": {-signal.SIGKILL}, "moment": {-signal.SIGALRM}}.get(way, {0, 3}):
+            broken.append(f"status {status}: {words}")
+        for name, data in left_in(folder).items():
+            if name.endswith(("run.json", "responses.jsonl", "board.md")) and _is_torn(name, data, before, due):
+                broken.append(f"{name} is neither the old one nor the new one")
     os.close(writer)
     told = b""
     while piece := _read(reader):
         told += piece
     os.close(reader)
-    broken = []
-    if status == 77 or (way == "moment" and status == 0):
-        shutil.rmtree(folder)
-        return False, []
-    if status not in {"kill": {-signal.SIGKILL}, "moment": {-signal.SIGALRM, 0}}.get(way, {0, 3}):
-        broken.append(f"status {status}: {words}")
     announced = told.decode().split()
     if lost := set(announced) - set(answered(folder)):
         broken.append(f"{len(lost)} answers were announced and are not on disk")
     if len(announced) != len(set(announced)):
         broken.append("an answer was announced twice")
-    halves = {name: data for name, data in left_in(folder).items() if name in due or name in before}
-    for name, data in halves.items():
-        if name.endswith(("run.json", "responses.jsonl", "board.md")) and _is_torn(name, data, before, due):
-            broken.append(f"{name} is neither the old one nor the new one")
     status, words = in_child(lambda: WORKS[work](folder, os.open(os.devnull, os.O_WRONLY)), folder)
     if status != 0:
         broken.append(f"it does not go on ({status}): {words}")
@@ -271,7 +269,15 @@ def trial(work: str, way: str, at: float, base: Path, due: dict[str, bytes]) -> 
         differing = sorted(name for name in now.keys() | due.keys() if now.get(name) != due.get(name))
         broken.append(f"it ends with other bytes: {differing}")
     shutil.rmtree(folder)
-    return True, broken
+    return made, broken
+
+
+def disturbed(work: str, folder: Path, way: str, at: float, pipe: int) -> None:
+    """Do the work with a trap set; end the process with status 77 where it comes through without it."""
+    TRAP.set(folder, at, way)
+    WORKS[work](folder, pipe)
+    if not TRAP.sprung:
+        os._exit(77)
 
 
 def _is_torn(name: str, data: bytes, before: dict[str, bytes], due: dict[str, bytes]) -> bool:
@@ -346,10 +352,10 @@ def main() -> None:
         draw = random.Random(f"{work} {way}")
         drawn = [draw.uniform(0, seconds) for _ in range(3 * trials)]  # some fall behind the end
         made[way] = 0
-        for at in drawn if way == "moment" else sorted(draw.sample(range(1, steps + 1), min(trials, steps))):
-            if made[way] < trials:
-                reached, problems = trial(work, way, at, base, due)
-                made[way] += reached
+        for at in drawn if way == "moment" else draw.sample(range(1, steps + 1), min(trials, steps)):
+            if way != "moment" or made[way] < trials:
+                times, problems = trial(work, way, at, base, due)
+                made[way] += times
                 broken += [f"{way} at {at:.4g}: {problem}" for problem in problems]
     sys.stdout.write(json.dumps({"work": work, "trials": made, "broken": broken}) + "\n")
 

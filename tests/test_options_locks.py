@@ -70,6 +70,41 @@ def test_the_lock_of_a_killed_process_is_taken_over_at_once(tmp_path: Path) -> N
     assert not path.exists()
 
 
+DYING = """
+import os, signal, sys
+from pathlib import Path
+from fgvr_bench.core.locks import lock
+left = int(sys.argv[2])
+def hook(event, arguments):
+    global left
+    opened = event == "open" and isinstance(arguments[0], int)  # between making a file and writing it
+    if opened or (event in {"open", "os.link", "os.remove"} and sys.argv[1] in str(arguments[0])):
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(hook)
+with lock(Path(sys.argv[1], "lock"), "dying", waiting=print):
+    print("held", flush=True)
+"""
+
+
+@pytest.mark.parametrize("before", ["", "a dead one's lock lies there"])
+def test_killed_anywhere_while_it_takes_a_lock_it_holds_nobody_up(before: str, tmp_path: Path) -> None:
+    status, step = -9, 0
+    while status == -9:
+        step += 1
+        folder = tmp_path / str(step)
+        folder.mkdir()
+        if before:
+            dead = {"host": locks._host(), "pid": 2**22 + 1, "started": "1", "token": "t", "description": "dead"}
+            (folder / "lock").write_text(json.dumps(dead))
+        status = subprocess.run([sys.executable, "-c", DYING, str(folder), str(step)], capture_output=True).returncode
+        with locks.lock(folder / "lock", "living", timeout=0):
+            pass
+    assert status == 0
+    assert step > 4
+
+
 def _foreign(path: Path) -> None:
     path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "started": None, "token": "t", "description": "far"}))
 

@@ -140,6 +140,9 @@ fcntl.flock = fcntl.lockf = fcntl.fcntl = lie""",
 import fcntl
 def lie(*_): raise OSError(errno.ENOSYS, "Function not implemented")
 fcntl.flock = fcntl.lockf = lie""",
+    "no links": """
+def lie(*_, **__): raise PermissionError(errno.EPERM, "Operation not permitted")
+os.link = lie""",
     "no times": """
 def lie(*_, **__): raise PermissionError(errno.EPERM, "Operation not permitted")
 os.utime = lie""",

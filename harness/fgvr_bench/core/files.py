@@ -73,7 +73,7 @@ def atomic_writer(path: Path) -> Iterator[Any]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _tidy(path.parent)
+        tidy(path.parent)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:60]}.", suffix=HALF)
     except OSError as error:
         raise _cannot_write(path, error) from error
@@ -94,7 +94,7 @@ def atomic_writer(path: Path) -> Iterator[Any]:
     sync_folder(path.parent)
 
 
-def _tidy(folder: Path) -> None:
+def tidy(folder: Path) -> None:
     """Remove the half-written files of killed writers, once a folder and process.
 
     None is removed that somebody may still write: the system knows who holds a file, on most file systems.

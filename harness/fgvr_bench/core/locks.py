@@ -1,6 +1,6 @@
 """A lock between processes that survives dead holders and file systems without working locks.
 
-The lock is a file that only one process can create (``O_EXCL``).  It names host, process and what is being
+The lock is a file that only one process can create (a link, or ``O_EXCL``).  It names host, process and what is being
 done; its modification time beats while the holder lives.  A lock is broken where its process is known to be
 dead on this host, or where nobody has seen it beat for `STALE_SECONDS`; that span is measured by the clock of
 the one who waits, so that hosts may disagree about the time.
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fgvr_bench.core.files import advice, parse_json
+from fgvr_bench.core.files import HALF, advice, parse_json, tidy
 from fgvr_bench.errors import FgvrError
 
 HEARTBEAT_SECONDS = 5.0
@@ -77,8 +77,7 @@ def _acquire(path: Path, mine: str, timeout: float | None, waiting: Callable[[st
     watch = _Watch(path)
     told = False
     while not _create(path, mine):
-        if watch.is_stale():
-            _break(path, watch.content)
+        if watch.is_stale() and _break(path, watch.content, mine):
             continue
         holder = _holder(watch.content)
         if deadline is not None and time.monotonic() >= deadline:
@@ -93,24 +92,45 @@ def _acquire(path: Path, mine: str, timeout: float | None, waiting: Callable[[st
 
 
 def _create(path: Path, content: str) -> bool:
+    half = path.with_name(f".{path.name}.{secrets.token_hex(8)}{HALF}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-        except FileExistsError:
+        tidy(path.parent)
+        if path.exists():
             return False
         try:
-            with os.fdopen(descriptor, "w") as file:
-                file.write(content)
-        except OSError:
-            path.unlink(missing_ok=True)  # a lock without a holder's name would block the others for a minute
-            raise
+            _write_new(half, content)
+            _link(half, path, content)
+        except FileExistsError:
+            return False
+        finally:
+            half.unlink(missing_ok=True)
     except OSError as error:
         raise FgvrError(
             f"cannot write to {path.parent}: {error.strerror or error} (a lock is made there).",
             hint=advice(error, "another folder (--results-dir, FGVR_CACHE)"),
         ) from error
     return _read(path) == content  # a file system that let two create it kept one of the two
+
+
+def _link(half: Path, path: Path, content: str) -> None:
+    """Show a written file as the lock: one without a holder's name would hold the others up for a minute."""
+    try:
+        os.link(half, path)
+    except FileExistsError:
+        raise
+    except (OSError, AttributeError):  # this file system knows no links
+        _write_new(path, content)
+
+
+def _write_new(path: Path, content: str) -> None:
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(content)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 @dataclass(slots=True)
@@ -136,25 +156,31 @@ class _Watch:
         return beat != 0 and time.monotonic() - self._since > STALE_SECONDS
 
 
-def _break(path: Path, stale: str | None) -> None:
-    """Remove a stale lock; of several who try, one gets to, so that none removes its successor."""
+def _break(path: Path, stale: str | None, mine: str) -> bool:
+    """Remove a stale lock; of several who try, one gets to, so that none removes its successor.
+
+    Returns:
+        Whether another try is worth while.
+    """
     guard = path.with_name(path.name + ".breaking")
     try:
-        os.close(os.open(guard, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    except FileExistsError:
+        made = _create(guard, mine)
+    except FgvrError:
+        made = False
+    if not made:
         with contextlib.suppress(OSError):
-            if time.time() - guard.stat().st_mtime > STALE_SECONDS:  # its maker died within this function
-                guard.unlink()
-        time.sleep(POLL_SECONDS)
-        return
-    except OSError:
-        time.sleep(POLL_SECONDS)
-        return
+            if _is_dead(_read(guard) or "") or time.time() - guard.stat().st_mtime > STALE_SECONDS:
+                guard.unlink()  # its maker died within this function
+                return True
+        return False
+    done = False
     with contextlib.suppress(OSError):
         if _read(path) == stale:
             path.unlink()
+        done = True
     with contextlib.suppress(OSError):
         guard.unlink()
+    return done
 
 
 def _beat(path: Path, stop: threading.Event) -> None:
