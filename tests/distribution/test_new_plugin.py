@@ -49,7 +49,7 @@ def test_the_examples_own_tests_pass_where_they_are_installed(outside: Path, cal
     options = ("-q", "-p", "no:cacheprovider", "--import-mode=importlib")
     done = call(outside, "-m", "pytest", *options, *tests)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "14 passed" in done.stdout  # of each: the plugin, what it registers, a run with it
+    assert "15 passed" in done.stdout  # of each: the plugin, what it registers, a run with it
 
 
 def test_without_the_examples_their_names_are_unknown(installed: Path, call: Call) -> None:

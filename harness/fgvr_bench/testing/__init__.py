@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fgvr_bench.testing.datasets import check_dataset
     from fgvr_bench.testing.findings import PluginFault
     from fgvr_bench.testing.metrics import check_metric
+    from fgvr_bench.testing.miners import check_miner
     from fgvr_bench.testing.models import check_model
     from fgvr_bench.testing.plugins import check_plugin, checks_of, host_with
     from fgvr_bench.testing.protocols import check_protocol
@@ -27,6 +28,7 @@ _PLACES = {
     "PluginFault": "findings",
     "check_dataset": "datasets",
     "check_metric": "metrics",
+    "check_miner": "miners",
     "check_model": "models",
     "check_plugin": "plugins",
     "check_protocol": "protocols",
@@ -38,6 +40,7 @@ __all__ = [
     "PluginFault",
     "check_dataset",
     "check_metric",
+    "check_miner",
     "check_model",
     "check_plugin",
     "check_protocol",

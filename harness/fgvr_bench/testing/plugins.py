@@ -21,6 +21,7 @@ from fgvr_bench.testing.cards import look_at_dataset_card, look_at_model_card
 from fgvr_bench.testing.datasets import check_dataset
 from fgvr_bench.testing.findings import Findings
 from fgvr_bench.testing.metrics import check_metric
+from fgvr_bench.testing.miners import check_miner
 from fgvr_bench.testing.models import check_model
 from fgvr_bench.testing.protocols import check_protocol
 
@@ -169,6 +170,7 @@ def list_checks(
             for each in host.protocols
         ),
         *(Check(f"metric {each.name}", functools.partial(check_metric, each)) for each in own_metrics),
+        *(Check(f"option miner {each.name}", functools.partial(check_miner, each)) for each in host.miners),
     ]
 
 
