@@ -79,13 +79,12 @@ def _look_at_mining(
     # loading a model draws weights from torch's before it reads them; choices that hang on it are found below
     if drawn_from := [name for name in moved if name != "torch"]:
         found.wrong(
-            f"mine() moves the global generator of {' and '.join(drawn_from)}. Draw from a generator of your own, seeded by "
-            "(seed, example id)."
+            f"mine() moves the global generator of {' and '.join(drawn_from)}. Draw from a generator of your own, "
+            "seeded by (seed, example id)."
         )
     if usual.told != len(examples):
         found.wrong(
-            f"It calls progress() for {usual.told} examples of {len(examples)}. Call progress(n) as often as n more are "
-            "done."
+            f"It calls progress() for {usual.told} examples of {len(examples)}. Call progress(n) when n more are done."
         )
     if usual.found is not None:
         _look_at_found(found, usual.found)
