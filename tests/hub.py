@@ -1,4 +1,4 @@
-"""A model hub on this machine, for the hub's own client: repositories are folders."""
+"""A hub of models and datasets on this machine, for the hub's own client: repositories are folders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
+from urllib.parse import unquote, urlparse
 
 COMMIT = "c0ffee" + "0" * 34
 
@@ -25,7 +25,8 @@ def serve(repositories: dict[str, Path]) -> Iterator[tuple[str, list[str]]]:
             self.do_GET()
 
         def do_GET(self) -> None:
-            path = urlparse(self.path).path
+            address = urlparse(self.path)
+            path = unquote(address.path)
             requests.append(f"{self.command} {path}")
             found = next((name for name in repositories if f"/{name}" in path), None)
             if found is None:
@@ -33,11 +34,9 @@ def serve(repositories: dict[str, Path]) -> Iterator[tuple[str, list[str]]]:
             folder = repositories[found]
             files = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
             if path.startswith("/api/") and "/tree/" in path:
-                rows = [
-                    {"type": "file", "path": name, "size": file.stat().st_size, "oid": sha1(file)}
-                    for name, file in files.items()
-                ]
-                return self.answer(200, json.dumps(rows).encode(), {})
+                below = path.partition("/tree/")[2].partition("/")[2]
+                rows = tree(folder, below, "recursive=true" in address.query.lower())
+                return self.answer(200 if rows else 404, json.dumps(rows).encode(), {})
             if path.startswith("/api/"):
                 if "/revision/" in path and not path.endswith((COMMIT, "/main")):
                     return self.answer(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
@@ -69,6 +68,20 @@ def serve(repositories: dict[str, Path]) -> Iterator[tuple[str, list[str]]]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def tree(folder: Path, below: str, recursive: bool) -> list[dict[str, Any]]:
+    """Return what the hub lists of a repository's folder."""
+    places = (folder / below).rglob("*") if recursive else (folder / below).glob("*")
+    return [
+        {
+            "type": "directory" if place.is_dir() else "file",
+            "path": place.relative_to(folder).as_posix(),
+            "size": 0 if place.is_dir() else place.stat().st_size,
+            "oid": "0" * 40 if place.is_dir() else sha1(place),
+        }
+        for place in sorted(places)
+    ]
 
 
 def sha1(file: Path) -> str:

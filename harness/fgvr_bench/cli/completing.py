@@ -17,7 +17,7 @@ from fgvr_bench.errors import FgvrError
 Items = list[CompletionItem[str]]
 Completer = Callable[[click.Context, click.Parameter, str], Items]
 
-_ENDINGS = {"folder:": "", "csv:": "*"}
+_ENDINGS = {"folder:": "", "csv:": "*", "hf:": "*"}
 """Names whose argument is a path, and the files beside folders that it may be."""
 
 

@@ -145,8 +145,8 @@ def hub_commit(name: str, revision: str | None) -> str:
     return commit
 
 
-def hub_info(name: str, revision: str | None) -> Any:
-    """Ask the hub about a repository.
+def hub_info(name: str, revision: str | None, kind: str = "model") -> Any:
+    """Ask the hub about a repository; `kind` is ``model`` or ``dataset``.
 
     Raises:
         ConnectionError: it cannot be reached, or is not to be (``HF_HUB_OFFLINE``).
@@ -162,18 +162,19 @@ def hub_info(name: str, revision: str | None) -> Any:
     )
 
     try:
-        return HfApi().model_info(name, revision=revision, timeout=HUB_SECONDS)
+        return HfApi().repo_info(name, repo_type=kind, revision=revision, timeout=HUB_SECONDS)
     except GatedRepoError as error:
         raise ModelUnavailable(
             f"{name} is given only to those who accept its licence.",
-            hint=f"Accept it at https://huggingface.co/{name}, then type: hf auth login",
+            hint=f"Accept it at https://huggingface.co/{'' if kind == 'model' else f'{kind}s/'}{name}, "
+            "then type: hf auth login",
         ) from error
     except RevisionNotFoundError as error:
         raise ModelUnavailable(f"{name} has no revision {revision!r} on the hub.") from error
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise ModelUnavailable(
-            f"the hub has no model {name} (or it is private).",
-            hint="Check the name, or give --checkpoint FOLDER.",
+            f"the hub has no {kind} {name} (or it is private).",
+            hint="Check the name, or give " + ("--checkpoint FOLDER." if kind == "model" else "a folder of your own."),
         ) from error
     except (HfHubHTTPError, OSError) as error:
         raise ConnectionError(str(error)) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +16,8 @@ SPLITS = {
     "test": ("test", "testing"),
 }
 """Names that the usual splits go by."""
+LABELS = ("label", "class", "label_name", "class_name", "classname", "category", "category_name", "species", "name")
+"""Names of columns that labels usually stand in."""
 
 _USUAL = {spelling: split for split, spellings in SPLITS.items() for spelling in spellings}
 
@@ -67,6 +71,18 @@ class Argument:
         """Return the argument without its noun, which changes no image and no label; settings by name."""
         given = ",".join(f"{key}={value}" for key, value in sorted((self.settings or {}).items()))
         return f"{place}#{given}" if given else place
+
+
+def tidy(text: str) -> str:
+    """Return a label in Unicode normal form C, with single spaces and none at its ends."""
+    return sys.intern(unicodedata.normalize("NFC", " ".join(text.split())))
+
+
+def remark_on_numbers(labels: Sequence[str]) -> list[str]:
+    """Return what to say of labels that are all numbers."""
+    if not all(label.isdecimal() for label in labels):
+        return []
+    return ["its labels are numbers, which say nothing to a model; another column may hold names (#label=...)"]
 
 
 def find_column(what: str, usual: Sequence[str], columns: Sequence[str], given: str | None, source: str) -> str | None:

@@ -9,7 +9,6 @@ import dataclasses
 import os
 import posixpath
 import sys
-import unicodedata
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from fgvr_bench.core.paths import at_home
 from fgvr_bench.core.tables import Table
 from fgvr_bench.errors import DataInvalid, DataNotFound, UsageError
 from fgvr_bench.interfaces import Dataset, DatasetCard, DatasetPlugin
-from fgvr_datasets._own import Argument, find_column, split_called
+from fgvr_datasets._own import LABELS, Argument, find_column, remark_on_numbers, split_called, tidy
 
 CARD = DatasetCard(
     name="csv:",
@@ -47,7 +46,6 @@ PATHS = (
     "image_name",
     "relative_path",
 )
-LABELS = ("label", "class", "label_name", "class_name", "classname", "category", "category_name", "species", "name")
 SPLITS = ("split", "set", "subset", "partition")
 SETTINGS = ("path", "label", "split", "images")
 """What may be set after ``#``: the names of three columns, and the folder that paths start from."""
@@ -91,12 +89,8 @@ class TableDataset(Dataset):
     def remarks(self) -> Sequence[str]:
         """Say which columns were taken for what."""
         split = f"splits from {self.split_column!r}" if self.split_column else "no splits, so all of it is test"
-        said = [f"images from column {self.path_column!r}, labels from {self.label_column!r}, {split}"]
-        if all(label.isdecimal() for label in self.labels()):
-            said.append(
-                "its labels are numbers, which say nothing to a model; another column may hold names (#label=...)"
-            )
-        return said
+        said = f"images from column {self.path_column!r}, labels from {self.label_column!r}, {split}"
+        return [said, *remark_on_numbers(self.labels())]
 
     def labels(self) -> Sequence[str]:
         """Return the labels of all splits together, sorted."""
@@ -173,10 +167,10 @@ class TableDataset(Dataset):
 
     def _label(self, cell: object, number: int) -> str:
         text = "" if cell is None or isinstance(cell, list | dict) else str(cell)
-        label = unicodedata.normalize("NFC", " ".join(text.split()))
+        label = tidy(text)
         if not label:
             raise DataInvalid(f"{self.table.where(number)} has no label under {self.label_column!r}.")
-        return sys.intern(label)
+        return label
 
     def _split(self, cells: Sequence[object], number: int) -> str:
         if self.split_column is None:
