@@ -74,7 +74,7 @@ def test_killed_at_random_it_goes_on_to_the_same_bytes_with_any_concurrency(phot
         code, shown = finish(start(server, photos, tmp_path / "undisturbed", "--workers", "0"))
         assert code == 0, shown
         killed = tmp_path / "killed"
-        ways = [("--model-arg", "concurrency=2"), ("--workers", "1"), ("--processes", "2")]
+        ways = [("--model-arg", "concurrency=2"), ("--workers", "1"), ("--num-processes", "2")]
         for wanted, way in zip((8, 20, 35), ways, strict=True):
             process = start(server, photos, killed, *way)
             wait_for_answers(process, killed, wanted)

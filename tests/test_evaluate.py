@@ -128,7 +128,7 @@ def test_what_evaluate_cannot_do_is_said(tmp_path: Path) -> None:
     with pytest.raises(NameClash, match="model 'installed' is claimed by this process and by this process"):
         play(tmp_path, ToyModel("installed"))
     with pytest.raises(UsageError, match=r"is in this process alone. Make a plugin of it \(fgvr-bench new-plugin\)"):
-        play(tmp_path, ToyModel("mine"), processes=2)
+        play(tmp_path, ToyModel("mine"), num_processes=2)
     with pytest.raises(UsageError, match="name at least one model and one dataset"):
         fgvr_bench.evaluate(plugins=toy_host())
 

@@ -62,7 +62,12 @@ def test_killed_at_random_and_resumed_with_other_workers_and_processes_it_ends_w
 ) -> None:
     finish(photos, tmp_path / "undisturbed")
     draw = random.Random(1)
-    ways = [("--workers", "0"), ("--workers", "2"), ("--processes", "2", "--workers", "0"), ("--processes", "2")]
+    ways = [
+        ("--workers", "0"),
+        ("--workers", "2"),
+        ("--num-processes", "2", "--workers", "0"),
+        ("--num-processes", "2"),
+    ]
     killed = tmp_path / "killed"
     for kill in range(KILLS):
         process = start(photos, killed, *ways[kill % len(ways)])
@@ -71,7 +76,7 @@ def test_killed_at_random_and_resumed_with_other_workers_and_processes_it_ends_w
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-    finish(photos, killed, "--processes", "2")
+    finish(photos, killed, "--num-processes", "2")
     assert files_of(killed) == files_of(tmp_path / "undisturbed")
     (run_file,) = killed.rglob("run.json")
     run = json.loads(run_file.read_text())

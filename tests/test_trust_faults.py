@@ -242,7 +242,7 @@ def test_interrupted_at_any_moment_nothing_but_words_is_shown_and_it_goes_on(
     draw = random.Random(f"{times} {group}")
     for _ in range(MOMENTS):
         process = subprocess.Popen(
-            words(photos, tmp_path, "--processes", draw.choice("12")), start_new_session=True,
+            words(photos, tmp_path, "--num-processes", draw.choice("12")), start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         _wait_for_python(process)

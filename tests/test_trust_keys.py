@@ -91,7 +91,7 @@ NO_CHANGES: dict[str, dict[str, Any]] = {
     "nothing": {},
     "limit": {"settings": {"limit": 3}},
     "workers": {"settings": {"workers": 2}},
-    "processes": {"settings": {"processes": 2}},
+    "processes": {"settings": {"num_processes": 2}},
     "results folder": {"settings": {"results_dir": Path("elsewhere")}},
     "data roots": {"settings": {"data_roots": (Path("elsewhere"),)}},
     "fresh": {"settings": {"fresh": True}},

@@ -174,6 +174,8 @@ def test_a_listener_that_ends_the_process_is_named_and_the_run_goes_on(tmp_path:
 
 KILLER = """
     import os
+    import time
+    from multiprocessing import parent_process
     from fgvr_bench import hookimpl
     from fgvr_bench.interfaces import Model, ModelCard, ModelPlugin, Preparer
     from fgvr_bench.types import Response
@@ -199,6 +201,10 @@ KILLER = """
         def respond(self, prompts, batch):
             if DEED in ("exit", "quit") and prompts[0].question_id.count("3.png") and once():
                 os._exit(9) if DEED == "exit" else exit(9)
+            if DEED == "rank 1" and parent_process() is not None and once():
+                os._exit(9)
+            while DEED == "rank 1" and parent_process() is None and not os.path.exists(ONCE):
+                time.sleep(0.01)
             return [Response(prompt.question_id, "A") for prompt in prompts]
 
     class Plugin(ModelPlugin):
@@ -239,10 +245,10 @@ def killer(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 @pytest.mark.parametrize(
     ("deed", "words", "named"),
     [
-        ("exit", ("--processes", "2", "--workers", "0"), "of killer died (exit status 9)"),
+        ("rank 1", ("--num-processes", "2", "--workers", "0"), "died (exit status 9)"),
         ("exit", ("--workers", "0"), None),
         ("worker", ("--workers", "1"), "a process that reads images ahead was killed"),
-        ("quit", ("--processes", "2", "--workers", "0"), ""),
+        ("quit", ("--num-processes", "2", "--workers", "0"), ""),
     ],
 )
 def test_a_plugin_that_ends_its_process_loses_nothing_that_was_saved(

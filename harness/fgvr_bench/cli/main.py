@@ -115,6 +115,7 @@ def main(arguments: list[str] | None = None, interrupts: Any = None) -> NoReturn
         interrupts: handler to set for Ctrl-C now that it can be answered in words; None leaves it as it is.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads would cost the workers their cores
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # a lost connection is said in our words, not in stack frames
     try:
         if COMPLETING in os.environ:
             from fgvr_bench.cli.completion import register

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from fgvr_bench.core.interrupts import held_interrupts
 from fgvr_bench.errors import FgvrError
+
+if TYPE_CHECKING:
+    from fgvr_bench.core.ranks import Claims
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -20,21 +24,45 @@ class Batches(Protocol[T_co]):
     def __getitem__(self, number: int, /) -> T_co: ...
 
 
-def read_ahead(batches: Batches[T_co], workers: int, pin_memory: bool) -> Iterator[T_co]:
+def as_claimed(batches: Batches[T_co], claims: Claims | None) -> Iterator[T_co]:
+    """Yield the batches in order, or with `claims` those that this process gets, each made when it is asked for."""
+    for number in range(len(batches)) if claims is None else claims:
+        if number is not None:
+            if claims is not None:
+                claims.take_up()
+            yield batches[number]
+
+
+@dataclass(frozen=True, slots=True)
+class _OrNothing(Generic[T_co]):
+    """Batches, and None for no number: what stands in the queue where a process has claimed enough for now."""
+
+    batches: Batches[T_co]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, number: int | None) -> T_co | None:
+        return None if number is None else self.batches[number]
+
+
+def read_ahead(batches: Batches[T_co], workers: int, pin_memory: bool, claims: Claims | None = None) -> Iterator[T_co]:
     """Yield the batches in order, made by `workers` processes (0: here, when asked for).
+
+    With `claims`, those of them that this process gets, in the order in which it gets them.
 
     Raises:
         FgvrError: a worker process was killed from outside.
     """
     if workers == 0 or len(batches) == 0:
-        for number in range(len(batches)):
-            yield batches[number]
+        yield from as_claimed(batches, claims)
         return
     from torch.utils.data import DataLoader
 
-    loader: DataLoader[T_co] = DataLoader(
-        batches,  # type: ignore[arg-type]  # a map-style source by protocol, without torch in its bases
+    loader: DataLoader[T_co | None] = DataLoader(
+        _OrNothing(batches),  # type: ignore[arg-type]  # a map-style source by protocol, without torch in its bases
         batch_size=None,
+        sampler=claims,
         num_workers=min(workers, len(batches)),
         prefetch_factor=2,
         pin_memory=pin_memory,
@@ -43,7 +71,11 @@ def read_ahead(batches: Batches[T_co], workers: int, pin_memory: bool) -> Iterat
     with held_interrupts():
         ahead = iter(loader)
     try:
-        yield from ahead
+        for batch in ahead:
+            if batch is not None:
+                if claims is not None:
+                    claims.take_up()
+                yield batch
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise

@@ -53,8 +53,6 @@ class Assembly:
     inputs: dict[str, Json]
     """Everything declared that can change an answer; the run's identity is made of it."""
     versions: dict[str, str]
-    requested: tuple[str, str]
-    """Model and dataset as the user named them."""
 
     @property
     def run_id(self) -> str:
@@ -209,7 +207,6 @@ def assemble(
         versions=library_versions(
             host.models.owner(model.plugin.card.name), host.datasets.owner(data.plugin.card.name)
         ),
-        requested=(model.requested, data.requested),
     )
 
 

@@ -136,9 +136,9 @@ def _of_objects(things: Sequence[Any], wanted: RunSettings, given: Mapping[str, 
         UsageError: processes of their own would have to load it.
     """
     objects = [thing for thing in things if not isinstance(thing, str)]
-    if objects and wanted.processes > 1:
+    if objects and wanted.num_processes not in (None, 1):
         raise UsageError(
-            "processes: what is given as an object is in this process alone.",
+            "num_processes: what is given as an object is in this process alone.",
             hint="Make a plugin of it (fgvr-bench new-plugin), and give its name.",
         )
     by_hand = any(type(thing).__module__ == "__main__" for thing in objects)

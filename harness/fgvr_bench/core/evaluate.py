@@ -12,6 +12,9 @@ from fgvr_bench.core.evaluation import Evaluation
 from fgvr_bench.core.experiment import Asked
 from fgvr_bench.core.host import Host
 from fgvr_bench.core.interrupts import is_request
+from fgvr_bench.core.launching import ranks_for
+from fgvr_bench.core.ranked import Shared
+from fgvr_bench.core.ranks import RankLost, leading
 from fgvr_bench.core.runner import execute
 from fgvr_bench.core.settings import RunSettings
 from fgvr_bench.core.shelf import Shelf
@@ -44,7 +47,7 @@ def look_up(
     Raises:
         UsageError: a name that does not exist, or a setting that cannot be.
     """
-    wanted_models, wanted_datasets = _asked(models), expand_datasets(plugins, _asked(datasets))
+    wanted_models, wanted_datasets = as_asked(models), expand_datasets(plugins, as_asked(datasets))
     if not wanted_models or not wanted_datasets:
         raise UsageError("name at least one model and one dataset.", hint="See: fgvr-bench models, fgvr-bench datasets")
     for each in wanted_models:
@@ -76,7 +79,8 @@ def look_up(
     return Preflight(tuple(itertools.product(ready_models, ready_datasets)), tuple(errors.values()))
 
 
-def _asked(things: Sequence[str | Asked]) -> list[Asked]:
+def as_asked(things: Sequence[str | Asked]) -> list[Asked]:
+    """Return names as things without settings of their own."""
     return [Asked(each) if isinstance(each, str) else each for each in things]
 
 
@@ -97,6 +101,8 @@ def evaluate_all(
 ) -> Evaluation:
     """Run every model on every dataset; what fails is kept as an error and the rest goes on.
 
+    Work is shared with the ranks that `settings.num_processes` asks for, or that were launched beside this one.
+
     Ends at the user's request with `Stopped` as the last error.
 
     Raises:
@@ -107,21 +113,28 @@ def evaluate_all(
     errors = {str(error): error for error in found.errors}
     shelf = Shelf()
     told: set[str] = set()
-    for model, dataset in found.pairs:
-        try:
-            say_remarks(dataset, watcher, told)
-            assembly = assemble(plugins, model, dataset, settings, watcher.progress)
-            results.append(execute(plugins, assembly, watcher, shelf))
-        except Stopped as error:
-            errors[str(error)] = error
-            break
-        except FgvrError as error:
-            errors.setdefault(str(error), error)
-        except BaseException as error:  # a defect of a plugin, or of ours, costs its own run alone
-            if is_request(error):
-                raise
-            wrong = FgvrError(f"{model.name} on {dataset.name} broke: {type(error).__name__}: {error}.")
-            wrong.__cause__ = error
-            errors.setdefault(str(wrong), wrong)
+    asked = as_asked(models), expand_datasets(plugins, as_asked(datasets))
+    ranks = ranks_for(*asked, settings)
+    with leading(ranks):
+        for model, dataset in found.pairs:
+            try:
+                say_remarks(dataset, watcher, told)
+                assembly = assemble(plugins, model, dataset, settings, watcher.progress)
+                shared = None
+                if ranks is not None and assembly.settings.num_processes != 1:
+                    own = Asked(model.requested, model.own), Asked(dataset.requested, dataset.own)
+                    shared = Shared(ranks, asked[0].index(own[0]), asked[1].index(own[1]))
+                results.append(execute(plugins, assembly, watcher, shelf, shared))
+            except (Stopped, RankLost) as error:
+                errors[str(error)] = error
+                break
+            except FgvrError as error:
+                errors.setdefault(str(error), error)
+            except BaseException as error:  # a defect of a plugin, or of ours, costs its own run alone
+                if is_request(error):
+                    raise
+                wrong = FgvrError(f"{model.name} on {dataset.name} broke: {type(error).__name__}: {error}.")
+                wrong.__cause__ = error
+                errors.setdefault(str(wrong), wrong)
     shelf.close()
     return Evaluation(tuple(results), tuple(errors.values()), plugins)

@@ -45,7 +45,7 @@ OF_A_MODEL = (
     "max-new-tokens",
     "batch-size",
     "workers",
-    "processes",
+    "num-processes",
 )
 """What a model may set for itself."""
 OF_A_DATASET = ("split", "subset", "options", "field-guide", "permutations", "limit", "data-root")
@@ -140,13 +140,17 @@ def _flag(value: Any) -> bool:
     return value
 
 
-def _batch_size(value: Any) -> int | None:
+def _auto_or_whole(value: Any) -> int | str | None:
     if value == "auto":
-        return None
+        return "auto"
     try:
         return _whole(1)(value)
     except _Odd:
         raise _Odd('"auto" or a whole number of at least 1') from None
+
+
+def _batch_size(value: Any) -> int | str | None:
+    return None if value == "auto" else _auto_or_whole(value)
 
 
 def _permutations(value: Any) -> str:
@@ -195,7 +199,7 @@ _VALUES: dict[str, Callable[[Any], Any]] = {
     "trust-remote-code": _flag,
     "batch-size": _batch_size,
     "workers": _whole(0),
-    "processes": _whole(1),
+    "num-processes": _auto_or_whole,
     "data-root": _texts,
     "results-dir": _text,
     "fresh": _flag,

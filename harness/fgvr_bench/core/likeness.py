@@ -53,6 +53,12 @@ def _packed(*parts: int) -> int:
     return packed
 
 
+def pixels_and_letters(likeness: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return of each likeness the pixels of the picture and the letters of the text."""
+    parts = [likeness >> shift & (2**BITS - 1) for shift in (2 * BITS, BITS, 0)]
+    return parts[0] * parts[1], parts[2]
+
+
 def _size(source: ImageSource) -> tuple[int, int]:
     """Return width and height as people see the picture."""
     from PIL import Image

@@ -136,6 +136,10 @@ def _bytes(item: Any) -> int:
     return sum(value.numel() for value in values if hasattr(value, "numel"))
 
 
-def default_workers(on_cpu: bool) -> int:
-    """Return how many worker processes to read ahead with: half of the cores where the model needs them too."""
-    return max(1, cores() // 2) if on_cpu else min(16, cores())
+def default_workers(on_cpu: bool, sharing: int = 1) -> int:
+    """Return how many worker processes to read ahead with: half of the cores where the model needs them too.
+
+    ``sharing``: processes like this one that share the cores.
+    """
+    own = max(1, cores() // sharing)
+    return max(1, own // 2) if on_cpu else min(16, own)

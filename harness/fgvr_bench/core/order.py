@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
+from fgvr_bench.core.likeness import pixels_and_letters
 from fgvr_bench.types import Example
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ TOGETHER = "alike-1"
 """Name of the rule of `together`; a part of the identity of runs of models that want it."""
 WINDOW = 64
 """Batches at most among which questions are sorted by likeness."""
+PIXELS_OF_A_LETTER = 50
+"""What a letter of text costs, in pixels: a token is about four letters, or a patch of 14 by 14."""
 
 
 def _hash64(*parts: object) -> int:
@@ -71,6 +74,8 @@ class BatchPlan:
     order: Any
     """int32 array of question numbers, in the order in which they are asked."""
     batch_size: int
+    costs: Any = None
+    """Array of what each batch costs, as far as can be told beforehand; None: all the same."""
 
     def __len__(self) -> int:
         return -(-len(self.order) // self.batch_size)
@@ -109,6 +114,15 @@ class OpenBatches(Sequence[list[int]]):
     def __len__(self) -> int:
         return len(self.numbers)
 
+    def by_cost(self) -> OpenBatches:
+        """Return the same batches, the most costly ones first: handed out so, the last ones end at about one time."""
+        import numpy as np
+
+        if self.plan.costs is None:
+            return self
+        falling = np.argsort(-self.plan.costs[self.numbers], kind="stable")
+        return OpenBatches(self.plan, self.numbers[falling])
+
     @overload
     def __getitem__(self, index: int) -> list[int]: ...
     @overload
@@ -144,7 +158,25 @@ def plan_batches(
         order = np.add.outer(order * permutations, np.arange(permutations)).ravel().astype(np.int32)
     if likeness is not None:
         order = together(order, likeness[order // permutations], batch_size)
-    return BatchPlan(np.ascontiguousarray(order, dtype=np.int32), batch_size)
+    order = np.ascontiguousarray(order, dtype=np.int32)
+    costs = None if likeness is None else batch_costs(likeness[order // permutations], batch_size)
+    return BatchPlan(order, batch_size, costs)
+
+
+def batch_costs(likeness: NDArray[np.int64], batch_size: int) -> NDArray[np.float64]:
+    """Return a number a batch that rises with what it costs: its questions times its largest picture and longest text.
+
+    Args:
+        likeness: of each question, in the order in which they are asked.
+        batch_size: questions a batch.
+    """
+    import numpy as np
+
+    starts = np.arange(0, len(likeness), batch_size)
+    pixels, letters = pixels_and_letters(likeness)
+    largest = np.maximum.reduceat(pixels, starts) + PIXELS_OF_A_LETTER * np.maximum.reduceat(letters, starts)
+    costs: NDArray[np.float64] = largest * np.diff([*starts, len(likeness)]).astype(np.float64)
+    return costs
 
 
 def together(order: NDArray[np.int32], likeness: NDArray[np.int64], batch_size: int) -> NDArray[np.int32]:

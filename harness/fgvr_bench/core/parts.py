@@ -37,6 +37,8 @@ class PartWriter:
         """Number of answers handed over."""
         self.synced = 0
         """Number of answers known to be on disk."""
+        self.synced_bytes = 0
+        """Length of what is known to be on disk."""
         self._failure: OSError | None = None
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -98,7 +100,7 @@ class PartWriter:
         with self._lock:
             if self._failure is not None or self._file.closed:
                 return
-            reached = self.appended
+            reached, position = self.appended, self._position
             try:
                 self._file.flush()
             except OSError as error:
@@ -109,7 +111,7 @@ class PartWriter:
         except OSError as error:
             self._failure = error
             return
-        self.synced = max(self.synced, reached)
+        self.synced, self.synced_bytes = max(self.synced, reached), max(self.synced_bytes, position)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -162,6 +164,7 @@ class StoredAnswers:
         self._part: NDArray[np.int32] = np.full(questions, -1, np.int32)
         self._offset: NDArray[np.int64] = np.zeros(questions, np.int64)
         self._length: NDArray[np.int32] = np.zeros(questions, np.int32)
+        self._taken: dict[Path, tuple[int, int]] = {}
         for path in (
             [] if plan is None else sorted(folder.glob("*.jsonl"), key=lambda each: (len(each.name), each.name))
         ):
@@ -184,13 +187,50 @@ class StoredAnswers:
             part = self.add_part(path)
             offset = len(first)
             for line in file:
-                number = self._question_number(line)
-                if number is not None and not self.done[number]:
-                    self.done[number] = True
-                    self._part[number] = part
-                    self._offset[number] = offset
-                    self._length[number] = len(line)
+                self._note(part, offset, line)
                 offset += len(line)
+
+    def _note(self, part: int, offset: int, line: bytes) -> int | None:
+        """Note where an answer lies; return its question's number, or None where there is nothing new in the line."""
+        number = self._question_number(line)
+        if number is None or self.done[number]:
+            return None
+        self.done[number] = True
+        self._part[number] = part
+        self._offset[number] = offset
+        self._length[number] = len(line)
+        return number
+
+    def take_in(self, path: Path, upto: int) -> list[tuple[int, bytes]]:
+        """Take in what another process has written to a part of its own since this was last called.
+
+        Args:
+            path: the part; one that cannot be seen yet counts as empty.
+            upto: how many of its bytes are on disk.
+
+        Returns:
+            Numbers of the questions answered there and not yet here, and their lines.
+        """
+        part, offset = self._taken.get(path, (-1, 0))
+        if offset >= upto:
+            return []
+        try:
+            with open(path, "rb") as file:
+                file.seek(offset)
+                data = file.read(upto - offset)
+        except FileNotFoundError:
+            return []
+        if part < 0:
+            part = self.add_part(path)
+        new = []
+        for line in data.splitlines(keepends=True):
+            if not line.endswith(b"\n"):
+                break  # the rest cannot be seen from here yet
+            if offset and (number := self._note(part, offset, line)) is not None:
+                new.append((number, _without_number(line)))
+            offset += len(line)
+        self._taken[path] = part, offset
+        return new
 
     def _question_number(self, line: bytes) -> int | None:
         """Return the question number that a whole line begins with; None for a torn or damaged line."""

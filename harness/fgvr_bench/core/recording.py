@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fgvr_bench.core.answering import Answered
@@ -10,9 +12,19 @@ from fgvr_bench.core.host import Host
 from fgvr_bench.core.interrupts import is_request
 from fgvr_bench.core.parts import PartWriter, StoredAnswers
 from fgvr_bench.core.questions import QuestionBook
-from fgvr_bench.core.records import to_line
+from fgvr_bench.core.records import from_line, to_line
 from fgvr_bench.core.watching import Watcher
 from fgvr_bench.types import Answer, Question, Response
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Answers that another process has stored itself."""
+
+    path: Path
+    """Its part."""
+    upto: int
+    """How many bytes of it are on disk."""
 
 
 class Recorder:
@@ -32,9 +44,13 @@ class Recorder:
         self._correct: deque[bool] = deque()
         self._announced = 0
         self._announced_correct = 0
+        self._elsewhere = self._elsewhere_correct = 0
 
-    def record(self, answered: Answered) -> None:
+    def record(self, answered: Answered | Elsewhere) -> None:
         """Store answers that are not stored yet, and announce what has reached the disk meanwhile."""
+        if isinstance(answered, Elsewhere):
+            self._take_in(answered)
+            return
         done, labels = self._answers.done, self._book.context.labels
         new = [entry for entry in answered if not done[entry[0]]]
         if new:
@@ -71,6 +87,20 @@ class Recorder:
                     raise
                 watcher.note(f"plugin {implementation.plugin_name} failed in {hook}: {type(error).__name__}: {error}")
 
+    def _take_in(self, stored: Elsewhere) -> None:
+        """Announce what another process has brought to the disk."""
+        new = self._answers.take_in(stored.path, stored.upto)
+        for number, line in new:
+            question, response = self._book.question(number), from_line(line, self._book.context.labels)[1]
+            answer = self._book.task.judge(question, response)
+            self._elsewhere += 1
+            self._elsewhere_correct += answer.correct
+            if self._listened_to:
+                self.emit("answer_scored", question=question, response=response, answer=answer)
+        if new:
+            self.recorded += len(new)
+            self._show()
+
     def _announce(self) -> None:
         synced = self._writer.synced
         if synced == self._announced:
@@ -81,4 +111,8 @@ class Recorder:
             if self._listened_to:
                 question, response, answer = self._pending.popleft()
                 self.emit("answer_scored", question=question, response=response, answer=answer)
-        self._watcher.advanced(self._before + self._announced, self._announced, self._announced_correct)
+        self._show()
+
+    def _show(self) -> None:
+        judged = self._announced + self._elsewhere
+        self._watcher.advanced(self._before + judged, judged, self._announced_correct + self._elsewhere_correct)

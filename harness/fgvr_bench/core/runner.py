@@ -11,7 +11,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fgvr_bench import __version__
 from fgvr_bench.core.assembly import Assembly
@@ -28,15 +28,21 @@ from fgvr_bench.core.scoring import Scorer, metrics_of
 from fgvr_bench.core.shelf import Shelf
 from fgvr_bench.core.versions import changes
 from fgvr_bench.core.watching import Watcher
-from fgvr_bench.core.workforce import OneProcess, SeveralProcesses, Workforce
+from fgvr_bench.core.workforce import Workforce, one_process
 from fgvr_bench.errors import FgvrError, OutOfMemory, Stopped
 from fgvr_bench.interfaces import RunInfo, RunResult
 
+if TYPE_CHECKING:
+    from fgvr_bench.core.ranked import Shared
 
-def execute(host: Host, assembly: Assembly, watcher: Watcher, shelf: Shelf | None = None) -> RunResult:
+
+def execute(
+    host: Host, assembly: Assembly, watcher: Watcher, shelf: Shelf | None = None, shared: Shared | None = None
+) -> RunResult:
     """Run to the end, or on from where an earlier execution stopped; a complete run is returned as it is.
 
-    With a `shelf` the model is taken from there, if it is the same, and left there for the next run.
+    With a `shelf` the model is taken from there, if it is the same, and left there for the next run.  `shared` says
+    with which other ranks the work is shared.
 
     Raises:
         Stopped: at the user's request; everything answered is on disk.
@@ -55,7 +61,7 @@ def execute(host: Host, assembly: Assembly, watcher: Watcher, shelf: Shelf | Non
             if limit is not None and limit < count:
                 watcher.note(f"{what}: --limit {limit:,} has no effect, the figures are those of all {count:,} answers")
             return run_result(folder.path, stored)
-        return _Execution(host, assembly, watcher, stored, shelf).run()
+        return _Execution(host, assembly, watcher, stored, shelf, shared).run()
 
 
 class _Execution:
@@ -68,8 +74,9 @@ class _Execution:
         watcher: Watcher,
         stored: dict[str, Any] | None,
         shelf: Shelf | None,
+        shared: Shared | None,
     ) -> None:
-        self.host, self.assembly, self.watcher, self.shelf = host, assembly, watcher, shelf
+        self.host, self.assembly, self.watcher, self.shelf, self.shared = host, assembly, watcher, shelf, shared
         self.folder, self.book, self.settings = assembly.folder, assembly.book, assembly.settings
         self.content: dict[str, Any] = stored or {}
         self.answers = StoredAnswers(self.folder.parts, len(self.book), self.content.get("plan"), assembly.labels)
@@ -140,12 +147,12 @@ class _Execution:
         ) from error
 
     def _workforce(self) -> Workforce:
-        assembly, processes = self.assembly, self.settings.processes
-        if processes > 1:
-            return SeveralProcesses(assembly, processes, self.book)
-        return OneProcess(
-            assembly.plugin, assembly.model_settings, self.book, assembly.model_name, self.settings.workers, self.shelf
-        )
+        if self.shared is None:
+            return one_process(self.assembly, self.shelf)
+        from fgvr_bench.core.ranked import SeveralRanks
+
+        place = self.shared.ranks.place
+        return SeveralRanks(self.assembly, self.shared, lambda: one_process(self.assembly, self.shelf, place))
 
     def _write_start(self, plan: BatchPlan, work: Workforce) -> None:
         card = self.assembly.plugin.card
@@ -232,7 +239,7 @@ class _Execution:
                 "seconds": round(seconds, 3),
                 "answered": answered,
                 "versions": self.assembly.versions,
-                "processes": self.settings.processes,
+                "processes": self.shared.ranks.place.count if self.shared else 1,
                 "workers": self.settings.workers,
             }
         )

@@ -49,8 +49,9 @@ class RunSettings:
     """Questions in a batch; None finds one that fits, from the model's own proposal downwards."""
     workers: int | None = None
     """Processes that read images ahead; None decides by the machine."""
-    processes: int = 1
-    """Processes that each hold the model and share the batches (one a GPU)."""
+    num_processes: int | str | None = None
+    """Processes that each hold the model and share the batches, one a GPU: a number, ``auto`` for as many as there are
+    GPUs, ``launched`` for those that torchrun or accelerate launched beside this one; None is one."""
     fresh: bool = False
     """Start over, dropping what an earlier execution answered."""
     resume_across: bool = False
@@ -61,7 +62,10 @@ class RunSettings:
     def __post_init__(self) -> None:
         if type(self.seed) is not int:
             raise UsageError(f"seed {self.seed!r} is not a whole number.")
-        for name, least in (("limit", 1), ("batch_size", 1), ("max_new_tokens", 1), ("workers", 0), ("processes", 1)):
+        for name, least in (("limit", 1), ("batch_size", 1), ("max_new_tokens", 1), ("workers", 0)):
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < least):
                 raise UsageError(f"{name} {value!r} is not a whole number of at least {least}.")
+        number = self.num_processes
+        if number not in (None, "auto", "launched") and (type(number) is not int or number < 1):
+            raise UsageError(f"num_processes {number!r} is neither 'auto' nor a number above 0.")
