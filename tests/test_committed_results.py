@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from same_demo import differences
 
 from fgvr_bench.cli.leaderboard import leaderboard
 from fgvr_bench.cli.report import report
@@ -49,3 +51,15 @@ def test_the_committed_report_is_current(tmp_path: Path) -> None:
         "FGVR_CACHE=$(mktemp -d) fgvr-bench report results --no-pictures "
         "--title 'moth-24, the demo' -o results/report.html"
     )
+
+
+def test_what_the_demo_gives_is_held_against_what_is_committed(tmp_path: Path) -> None:
+    run = next((RESULTS / "moth-24" / "moth-finedefics").iterdir())
+    demo = tmp_path / "demo"
+    shutil.copytree(run, demo / "moth-24" / "moth-finedefics" / run.name)
+    (nothing := tmp_path / "nothing").mkdir()
+    assert differences(demo, RESULTS) == []
+    (problem,) = differences(demo, nothing)
+    assert f"{run.name}: there is no such run" in problem
+    (problem,) = differences(nothing, RESULTS)
+    assert "no run" in problem
