@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,8 @@ from fgvr_bench.core.paths import at_home
 from fgvr_bench.errors import DataInvalid, UsageError
 from fgvr_bench.interfaces import Dataset, DatasetCard, DatasetPlugin
 from fgvr_datasets._hub_loading import Loaded, is_local, load
-from fgvr_datasets._hub_rows import RowExamples
+from fgvr_datasets._hub_rows import RowImage
+from fgvr_datasets._numbered import NumberedExamples
 from fgvr_datasets._own import LABELS, Argument, find_column, remark_on_numbers, split_called, tidy
 
 CARD = DatasetCard(
@@ -51,7 +53,7 @@ class HubDataset(Dataset):
         names = getattr(features[self.label_column], "names", None)
         self._names = None if names is None else [tidy(name) for name in names]
         self._check_splits(features)
-        self._examples: dict[str, RowExamples] = {}
+        self._examples: dict[str, NumberedExamples] = {}
 
     def _check_splits(self, features: Mapping[str, Any]) -> None:
         for split, table in self._tables.items():
@@ -79,7 +81,7 @@ class HubDataset(Dataset):
             self._names = sorted({label for split in self._tables for label in self._labels_of(split) if label})
         return self._names
 
-    def examples(self, split: str = "test") -> RowExamples:
+    def examples(self, split: str = "test") -> NumberedExamples:
         """Return the rows of a split; the library's ``val`` and ``valid`` are ``validation``."""
         if split not in self._tables:
             has = " and ".join(sorted(self._tables))
@@ -95,15 +97,16 @@ class HubDataset(Dataset):
             self._examples[split] = self._rows(split, labels)
         return self._examples[split]
 
-    def _rows(self, split: str, labels: Sequence[str]) -> RowExamples:
+    def _rows(self, split: str, labels: Sequence[str]) -> NumberedExamples:
         from datasets import Image, config
         from huggingface_hub.constants import HF_HUB_CACHE
 
         table = self._tables[split].select_columns([self.image_column])
         raw = table.cast_column(self.image_column, Image(decode=False))
         caches = (str(config.HF_DATASETS_CACHE), HF_HUB_CACHE)
-        folders = [os.path.realpath(folder) for folder in ((self.root,) if self.root else caches)]
-        return RowExamples(self.card.name, split, raw, self.image_column, labels, folders)
+        folders = tuple(os.path.realpath(folder) for folder in ((self.root,) if self.root else caches))
+        image = functools.partial(RowImage, raw, self.image_column, folders)
+        return NumberedExamples(self.card.name, split, labels, image)
 
     def _labels_of(self, split: str) -> list[str]:
         """Return the label of each row; an empty text where there is none."""
