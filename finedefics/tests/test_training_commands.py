@@ -3,56 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
-import os
 import resource
 import shutil
 import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tiny
-
-SMALL = ["--batch-size", "4", "--per-device", "2", "--workers", "0", "--device", "cpu", "--warmup-steps", "1"]
-LORA = [*SMALL, "--method", "lora"]
-
-
-@dataclass
-class Done:
-    exit_code: int
-    output: str
-    """Standard output and standard error."""
-
-
-def typed(*words: Any) -> Done:
-    """Carry out ``fgvr-bench finedefics ...`` in this process."""
-    from fgvr_bench.cli.main import main
-
-    shown = io.StringIO()
-    with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown), pytest.raises(SystemExit) as ended:
-        main(["finedefics", *map(str, words)])
-    return Done(int(ended.value.code or 0), shown.getvalue())
-
-
-def started(*words: Any, **variables: str) -> subprocess.Popen[str]:
-    """Start ``fgvr-bench finedefics ...`` as a process of its own."""
-    command = [sys.executable, "-m", "fgvr_bench", "finedefics", *map(str, words)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(command, env=environment, **pipes)
-
-
-def free_port() -> str:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return str(taken.getsockname()[1])
+from training_command import LORA, log_of, started, two_processes, typed
 
 
 @contextlib.contextmanager
@@ -64,10 +24,6 @@ def files_of_at_most(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def log_of(run: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 
 
 def test_the_whole_recipe_gives_a_checkpoint_that_stock_transformers_and_the_harness_load(
@@ -163,13 +119,8 @@ def test_two_processes_train_as_one_with_the_same_batch(rows: Path, base: Path, 
     common += ["--log-every", "1", "--output"]
     alone = typed(*common, tmp_path / "one")
     assert alone.exit_code == 0, alone.output
-    # What torchrun and accelerate launch tell each of their processes.
-    told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-    words = (*common, tmp_path / "two", "--per-device", "1")
-    both = [started(*words, **told, RANK=rank, LOCAL_RANK=rank) for rank in ("0", "1")]
-    said = [process.communicate(timeout=120)[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    assert "".join(said).count("Stage align is done") == 1
+    said = two_processes(*common, tmp_path / "two", "--per-device", "1")
+    assert said.count("Stage align is done") == 1
     for one, two in zip(log_of(tmp_path / "one"), log_of(tmp_path / "two"), strict=True):
         assert two["loss"] == pytest.approx(one["loss"], abs=1e-5)
         assert two["terms"] == pytest.approx(one["terms"], abs=1e-5)

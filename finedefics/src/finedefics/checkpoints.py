@@ -2,7 +2,7 @@
 
 ``checkpoint-000060/`` holds what was trained (``weights.safetensors``: parameters by their names in the stage's
 module), the states of optimiser, learning rate and random numbers as accelerate writes them, and ``checkpoint.json``,
-which is written last.  Under FSDP and DeepSpeed the sharded states stand beside, in their own formats.
+which is written last.  FSDP's and DeepSpeed's optimiser states are in their own formats, a part a process.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from fgvr_bench.core.files import read_json, sync_folder, write_json
 from fgvr_bench.errors import FgvrError
+from finedefics.sharding import gathered_weights, load_optimizer, save_optimizer, scatter_weights, sharding_of
 
 FORMAT, VERSION = "finedefics/checkpoint", 1
 WEIGHTS = "weights.safetensors"
@@ -59,14 +60,18 @@ class Checkpoints:
     Args:
         accelerator: prepared with module and optimiser.
         module: the stage's module as accelerate wrapped it.
+        optimizer: likewise.
         trained: names of the parameters that are trained, as the module has them before it is wrapped.
         folder: the run's folder.
         keep: how many are kept; older ones go once a newer one is whole.
     """
 
-    def __init__(self, accelerator: Any, module: Any, trained: Sequence[str], folder: Path, keep: int) -> None:
-        self._accelerator, self._module, self._trained = accelerator, module, list(trained)
-        self._folder, self._keep = folder, keep
+    def __init__(
+        self, accelerator: Any, module: Any, optimizer: Any, trained: Sequence[str], folder: Path, keep: int
+    ) -> None:
+        self._accelerator, self._module, self._optimizer = accelerator, module, optimizer
+        self._trained, self._folder, self._keep = list(trained), folder, keep
+        self._fsdp = sharding_of(accelerator) == "fsdp"
         accelerator.register_save_state_pre_hook(lambda models, weights, where: weights.clear())
         accelerator.register_load_state_pre_hook(self._load_trained)
 
@@ -99,10 +104,14 @@ class Checkpoints:
     def _write(self, unfinished: Path, step: int) -> None:
         from safetensors.torch import save_file
 
-        state = self._accelerator.get_state_dict(self._module)  # every process takes part, the first one gets it
+        gather = gathered_weights if self._fsdp else self._accelerator.get_state_dict
+        state = gather(self._module)  # every process takes part, the first one gets it
         if self._accelerator.is_main_process:
             save_file({name: state[name].contiguous() for name in self._trained}, unfinished / WEIGHTS)
-        self._accelerator.save_state(str(unfinished))
+        with self._frozen_aside():
+            self._accelerator.save_state(str(unfinished))
+        if self._fsdp:
+            save_optimizer(self._accelerator, self._module, self._optimizer, unfinished)
         if self._accelerator.is_main_process:
             facts = {"format": FORMAT, "version": VERSION, "step": step}
             write_json(unfinished / FACTS, {**facts, "processes": self._accelerator.num_processes})
@@ -115,15 +124,33 @@ class Checkpoints:
         """
         folder = self._folder / f"checkpoint-{step:06d}"
         try:
-            self._accelerator.load_state(str(folder))
+            with self._frozen_aside():
+                self._accelerator.load_state(str(folder))
+            if self._fsdp:
+                scatter_weights(self._module, read_trained(folder))
+                load_optimizer(self._accelerator, self._module, self._optimizer, folder)
         except Exception as error:
             raise FgvrError(
                 f"{folder} cannot be read: {_one_line(error)}.",
                 hint="Delete that folder to go on from the checkpoint before it, or give --fresh.",
             ) from error
 
+    @contextlib.contextmanager
+    def _frozen_aside(self) -> Iterator[None]:
+        """Keep FSDP's whole model out of a checkpoint, of which only a small part may be trained.
+
+        Accelerate has no other way to leave it out; its optimiser, which is saved by the model, goes with it.
+        """
+        models, optimizers = self._accelerator._models, self._accelerator._optimizers
+        if self._fsdp:
+            self._accelerator._models, self._accelerator._optimizers = [], []
+        try:
+            yield
+        finally:
+            self._accelerator._models, self._accelerator._optimizers = models, optimizers
+
     def _load_trained(self, models: list[Any], folder: str) -> None:
-        """Load what `_write` kept in place of what accelerate would have (sharded models stay accelerate's)."""
+        """Load what `_write` kept in place of what accelerate would have (DeepSpeed's models stay its own)."""
         if models:
             load_trained(self._accelerator.unwrap_model(models[0]), Path(folder))
             models.clear()
@@ -138,6 +165,20 @@ class Checkpoints:
         )
 
 
+def read_trained(folder: Path) -> dict[str, Any]:
+    """Return a checkpoint's trained parameters by name.
+
+    Raises:
+        FgvrError: the file is damaged.
+    """
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(folder / WEIGHTS))
+    except Exception as error:
+        raise FgvrError(f"{folder / WEIGHTS} cannot be read: {_one_line(error)}.") from error
+
+
 def load_trained(module: Any, folder: Path) -> None:
     """Copy a checkpoint's trained parameters into a module.
 
@@ -145,14 +186,9 @@ def load_trained(module: Any, folder: Path) -> None:
         FgvrError: the file is damaged, or does not fit the module.
     """
     import torch
-    from safetensors.torch import load_file
 
-    try:
-        kept = load_file(folder / WEIGHTS)
-    except Exception as error:
-        raise FgvrError(f"{folder / WEIGHTS} cannot be read: {_one_line(error)}.") from error
     own = dict(module.named_parameters())
-    for name, tensor in kept.items():
+    for name, tensor in read_trained(folder).items():
         if name not in own or own[name].shape != tensor.shape:
             raise FgvrError(f"{folder / WEIGHTS} holds {name}, which the model does not have in that shape.")
         with torch.no_grad():

@@ -14,6 +14,7 @@ from fgvr_bench.core.names import did_you_mean
 from fgvr_bench.errors import FgvrError, UsageError
 from finedefics.batches import make_plan
 from finedefics.presets import Recipe
+from finedefics.sharding import plugins
 
 PATIENCE = timedelta(days=1)
 """How long processes wait for one another."""
@@ -39,6 +40,8 @@ class Conduct:
     """Processes that read images ahead."""
     trackers: tuple[str, ...] = ()
     """Some of `TRACKERS`."""
+    sharding: str | None = None
+    """One of `finedefics.sharding.SHARDINGS`; None leaves it to accelerate's configuration."""
 
 
 class Processes:
@@ -81,8 +84,7 @@ def make_accelerator(recipe: Recipe, device: str, conduct: Conduct) -> Any:
     from accelerate.state import AcceleratorState, GradientState, PartialState
     from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin
 
-    alone = int(PartialState._shared_state.get("num_processes", 1)) == 1
-    AcceleratorState._reset_state(reset_partial_state=alone)
+    AcceleratorState._reset_state(reset_partial_state=True)  # FSDP and DeepSpeed leave their mark on it
     GradientState._reset_state()
     count = Processes(device).count
     precision = resolve_precision(recipe, PartialState().device.type)
@@ -95,6 +97,7 @@ def make_accelerator(recipe: Recipe, device: str, conduct: Conduct) -> Any:
         project_dir=str(conduct.output) if conduct.output is not None else None,
         # Without a term of the loss some parameters get no gradient, which data-parallel training has to expect.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=bool(recipe.without))],
+        **plugins(conduct.sharding, recipe, precision, parts),
     )
 
 

@@ -101,13 +101,3 @@ def make_stage(stage: str, model: Any, processor: Any, recipe: Recipe, cache: Ro
 def learnt_tokens(batch: Mapping[str, Any]) -> int:
     """Return how many tokens the generation loss of a batch is the mean over."""
     return int((batch["labels"][:, 1:] != IGNORED).sum())
-
-
-def spare_temperatures(accelerator: Any, made: Stage) -> None:
-    """Keep scalars out of FSDP, which shards no scalars.
-
-    Their gradients need no exchange: under ``paper`` every process has the loss of all rows, else they are frozen.
-    """
-    plugin = getattr(accelerator.state, "fsdp_plugin", None)
-    if plugin is not None and made.temperatures is not None:
-        plugin.ignored_modules = [made.temperatures]

@@ -20,6 +20,7 @@ from finedefics.checkpoints import found
 from finedefics.logbook import LOG, PLOT, TrainingWatcher
 from finedefics.presets import Recipe
 from finedefics.rows import TrainingRow
+from finedefics.sharding import sharding_of
 
 FORMAT, VERSION = "finedefics/training", 1
 FACTS = "training.json"
@@ -40,6 +41,7 @@ def facts_of(
         "precision": precision,
         "device": accelerator.device.type,
         "processes": accelerator.num_processes,
+        "sharding": sharding_of(accelerator),
         "model": identify(str(model)) if named else {"checkpoint": "in memory"},
         "model_name": str(model) if named else "in memory",
         "rows": len(rows),

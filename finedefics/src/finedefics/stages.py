@@ -159,7 +159,8 @@ def _train(
     from accelerate.utils import set_seed
 
     from finedefics.loading import choose_trained
-    from finedefics.modules import make_stage, spare_temperatures
+    from finedefics.modules import make_stage
+    from finedefics.sharding import fit
 
     set_seed(recipe.seed)
     model = choose_trained(start.model, recipe)
@@ -171,7 +172,7 @@ def _train(
 
         compile_layers(model)
     made = make_stage(stage, model, start.processor, recipe, cache)
-    spare_temperatures(accelerator, made)
+    fit(accelerator, model, made.temperatures)
     training = Training(made, rows, recipe, accelerator, conduct)
     set_seed(recipe.seed, device_specific=True)  # processes drop different inputs
     if conduct.trackers and accelerator.is_main_process:

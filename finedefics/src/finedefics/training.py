@@ -18,6 +18,7 @@ from finedefics.checkpoints import Checkpoints, found
 from finedefics.launching import Conduct
 from finedefics.logbook import Logbook, StepRecord, TrainingWatcher
 from finedefics.presets import TERMS, Recipe
+from finedefics.sharding import clip_gradients
 
 if TYPE_CHECKING:
     import torch
@@ -58,7 +59,7 @@ class Training:
         self.module, self.optimizer = accelerator.prepare(stage.module, optimizer)
         accelerator.register_for_checkpointing(self.schedule)
         self.checkpoints = (
-            Checkpoints(accelerator, self.module, self.trained, conduct.output, conduct.keep)
+            Checkpoints(accelerator, self.module, self.optimizer, self.trained, conduct.output, conduct.keep)
             if conduct.output is not None
             else None
         )
@@ -129,7 +130,7 @@ class Training:
                 if self.accelerator.sync_gradients:
                     self._refuse_not_finite(taken)
                     most = self.recipe.max_grad_norm or math.inf
-                    norm = self.accelerator.clip_grad_norm_(self.module.parameters(), most)
+                    norm = clip_gradients(self.accelerator, self.module.parameters(), most)
                     self._refuse_not_finite(taken, norm)
                 self.optimizer.step()
                 self.optimizer.zero_grad()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from finedefics.presets import PRECISIONS, PRESETS, STAGES, Recipe, preset
+from finedefics.sharding import SHARDINGS
 
 if TYPE_CHECKING:
     from finedefics.stages import Trained
@@ -21,7 +22,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 KINDS: dict[str, Any] = {"int": int, "float": float, "str": str}
 CONTRASTIVE = ("without", "contrastive_weight", "temperature")
 """Settings that stage II has no use for."""
-CONDUCT = ("save_every", "keep", "log_every", "workers", "trackers")
+CONDUCT = ("save_every", "keep", "log_every", "workers", "trackers", "sharding")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -79,6 +80,12 @@ def conduct_options(command: Command) -> Command:
             default=100,
             show_default=True,
             help="Steps between checkpoints.",
+        ),
+        click.option(
+            "--shard",
+            "sharding",
+            type=click.Choice(SHARDINGS),
+            help="Share the model out over GPUs: FSDP 2, DeepSpeed's ZeRO.  [default: as accelerate is configured]",
         ),
         click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True),
         click.option("--images-root", type=FOLDER, help="Folder of relative image paths.  [default: the file's]"),
