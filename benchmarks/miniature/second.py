@@ -242,7 +242,7 @@ def plot_steps(records: Sequence[Record], path: Path) -> None:
         own = [arm.name for arm in EXPLORED if arm.name.startswith(f"{align} + ") and "," not in arm.name]
         points = sorted((sum(_counts(r)), 100 * answers([r])[0].mean()) for r in records if r["arm"] in own)
         steps = sorted({place for place, _ in points})
-        axes.scatter(*zip(*points, strict=True), color=colour, s=12, alpha=0.5)
+        axes.scatter([place for place, _ in points], [value for _, value in points], color=colour, s=12, alpha=0.5)
         axes.plot(steps, [np.mean([v for p, v in points if p == step]) for step in steps], color=colour, label=label)
     axes.axhline(25, color="0.7", linestyle=":", linewidth=1)
     axes.set_xlabel("steps of both stages together")
