@@ -186,7 +186,7 @@ def left_in(folder: Path) -> dict[str, bytes]:
     return {name: data for name, data in files_of(folder).items() if not NOT_COMPARED.fullmatch(name)}
 
 
-def in_child(work: Callable[[], None], folder: Path) -> tuple[int, str]:
+def in_child(work: Callable[[], None], folder: Path, patience: float = PATIENCE) -> tuple[int, str]:
     """Do the work in a forked child with caches below `folder`; return its status and what went wrong in words."""
     reader, writer = os.pipe()
     sys.stdout.flush()
@@ -209,7 +209,7 @@ def in_child(work: Callable[[], None], folder: Path) -> tuple[int, str]:
         os.write(writer, words.encode()[-4000:])
         os._exit(status)
     os.close(writer)
-    ends = time.monotonic() + PATIENCE
+    ends = time.monotonic() + patience
     while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         if time.monotonic() > ends:
             os.kill(child, signal.SIGKILL)
@@ -307,7 +307,7 @@ def warm_up(work: str, base: Path) -> None:
         WORKS[work](base / "warm", os.open(os.devnull, os.O_WRONLY))
         names.write_text("\n".join(sys.modules))
 
-    status, words = in_child(listed, base / "warm")
+    status, words = in_child(listed, base / "warm", 20 * PATIENCE)  # imports on a busy machine
     assert status == 0, words
     imported = names.read_text().split("\n")
     if "torch" in imported:

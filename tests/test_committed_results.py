@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,16 @@ def test_the_committed_boards_are_current(file: str, words: list[str]) -> None:
         leaderboard, ["build", str(RESULTS), "--strict", *words, "--output", str(output), "--check"]
     )
     assert done.exit_code == 0, done.output
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_the_committed_latex_is_typeset(tmp_path: Path) -> None:
+    document = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}\input{{{RESULTS}/leaderboard}}"
+    (tmp_path / "board.tex").write_text(document + r"\end{document}")
+    words = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "board.tex"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "board.pdf").stat().st_size > 10_000
 
 
 def test_the_committed_report_is_current(tmp_path: Path) -> None:

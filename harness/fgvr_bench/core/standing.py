@@ -16,9 +16,8 @@ from fgvr_bench.core.statistics import (
     SEED,
     Interval,
     clustered_interval,
-    interval_of,
+    interval_of_sums,
     mean_of_datasets,
-    spread_of_sums,
 )
 
 if TYPE_CHECKING:
@@ -126,7 +125,7 @@ def stand(
         tallied = _tally([rows[number][column] for number in members])
         tallies[column] = members, tallied
         for number, sums in zip(members, tallied.counts, strict=True):
-            intervals[rows[number][column].run.folder] = interval_of(spread_of_sums(sums, tallied.sizes))
+            intervals[rows[number][column].run.folder] = interval_of_sums(sums, tallied.sizes)
         places[column] = Place(members, _ranked([tallied], [[rows[each][column] for each in members]], index))
     averages: dict[tuple[int, str], tuple[float, Interval]] = {}
     if averaged and whole:
@@ -138,8 +137,9 @@ def stand(
         for place, number in enumerate(whole):
             figures = [(_share(rows[number][column]), intervals[rows[number][column].run.folder]) for column in columns]
             averages[number, "mean"] = mean_of_datasets(figures)
-            spread = spread_of_sums(together.counts[place], together.sizes)
-            averages[number, "micro"] = spread.mean, interval_of(spread)
+            sums = together.counts[place]
+            share = float(sums.sum() / together.sizes.sum())
+            averages[number, "micro"] = share, interval_of_sums(sums, together.sizes)
     main: Statistic | None = "mean" if averaged else columns[0] if len(columns) == 1 else None
     return Standing(places, main, intervals, averages)
 

@@ -28,6 +28,8 @@ LEVEL = 0.95
 """Of every interval."""
 ALPHA = 0.05
 """A difference is called significant below this, after Holm's correction."""
+LEAST_DEGREES = 2.0
+"""Of a share's variance: with fewer, an interval would tell next to nothing of shares that are close to 0 or 1."""
 POWER = 0.8
 """Of the smallest difference that could have been detected."""
 ROUNDS = 10_000
@@ -68,9 +70,28 @@ def clustered_interval(correct: ArrayLike, clusters: ArrayLike) -> Interval:
 
     Wilson's score interval with Student's t in place of z and the effective number of questions
     ``p (1 - p) / variance`` in place of n, never more than n (Dean & Pagano 2015, J. Survey Stat. Methodol. 3, 484-503;
-    the cap also gives 0 % and 100 % their interval).  The variance is that of `clustered_spread`.
+    the cap also gives 0 % and 100 % their interval).  The variance is that of `clustered_spread`, and its degrees of
+    freedom are those of `degrees_of_share`.
     """
-    return interval_of(clustered_spread(correct, clusters))
+    return interval_of_sums(*cluster_sums(correct, clusters))
+
+
+def interval_of_sums(sums: Numbers, sizes: Numbers) -> Interval:
+    """Return what `clustered_interval` does, from the right answers and sizes of the clusters.
+
+    One cluster shows nothing of how clusters differ: the interval is everything from 0 to 1.
+    """
+    spread = spread_of_sums(sums, sizes)
+    share, limit = spread.mean, float(spread.count)
+    if not spread.degrees:
+        return Interval(0.0, 1.0)
+    inner = share * (1 - share)
+    effective = min(limit, inner / spread.variance) if spread.variance > 0 and inner > 0 else limit
+    t = t_quantile((1 + LEVEL) / 2, degrees_of_share(spread, sizes))
+    scale = 1 + t * t / effective
+    centre = (share + t * t / (2 * effective)) / scale
+    half = t / scale * sqrt(inner / effective + t * t / (4 * effective**2))
+    return Interval(min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half)))
 
 
 def clustered_spread(values: ArrayLike, clusters: ArrayLike) -> Spread:
@@ -126,21 +147,50 @@ def degrees_of_freedom(sizes: Numbers) -> float:
     return count**2 / fsum([*(sizes**2), fsum(between) ** 2, *(-(between**2))])
 
 
-def interval_of(spread: Spread) -> Interval:
-    """Return the interval of `clustered_interval` from the mean and its variance.
+def degrees_of_share(spread: Spread, sizes: Numbers) -> float:
+    """Return the degrees of freedom of a share's clustered variance: fewer than normal residuals have.
 
-    One cluster shows nothing of how clusters differ: the interval is everything from 0 to 1.
+    Near 0 % and 100 % a few classes hold most of the errors, and a sample that lacks them shows too high a share with
+    too small a variance.  The variance of a variance grows with the fourth cumulants of what it is made of, so
+
+        1 / degrees = 1 / degrees_of_freedom + sum k4_g / (1 - h_g)^2 / (2 (sum k2_g / (1 - h_g))^2)
+
+    (moments of an estimated variance matched to a chi-square: Satterthwaite 1946, Biometrics Bulletin 2, 110-114; with
+    kurtosis: Shoemaker 2003, The American Statistician 57, 105-114).  The cumulants of a class's right answers are
+    those of a beta-binomial (Skellam 1948, J. R. Stat. Soc. B 10, 257-261) of the share and the likeness within classes
+    that the sample shows; its fourth moment itself tells too little in few classes.  Never fewer than `LEAST_DEGREES`.
     """
-    share, limit = spread.mean, float(spread.count)
-    if not spread.degrees:
-        return Interval(0.0, 1.0)
-    inner = share * (1 - share)
-    effective = min(limit, inner / spread.variance) if spread.variance > 0 and inner > 0 else limit
-    t = t_quantile((1 + LEVEL) / 2, spread.degrees)
-    scale = 1 + t * t / effective
-    centre = (share + t * t / (2 * effective)) / scale
-    half = t / scale * sqrt(inner / effective + t * t / (4 * effective**2))
-    return Interval(min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half)))
+    count = float(spread.count)
+    share = min(max(spread.mean, 0.5 / count), 1 - 0.5 / count)
+    pairs = fsum(sizes**2) - count
+    excess = spread.variance * count**2 / (share * (1 - share)) - count
+    likeness = min(max(excess / pairs, 0.0), 0.99) if pairs > 0 else 0.0
+    second, fourth = beta_binomial_cumulants(sizes, share, likeness)
+    weights = 1 / (1 - sizes / count)
+    heavier = max(0.0, fsum(weights**2 * fourth)) / (2 * fsum(weights * second) ** 2)
+    return max(min(LEAST_DEGREES, spread.degrees), 1 / (1 / spread.degrees + heavier))
+
+
+def beta_binomial_cumulants(sizes: Numbers, share: float, likeness: float) -> tuple[Numbers, Numbers]:
+    """Return the second and fourth cumulants of numbers of right answers out of `sizes`.
+
+    Args:
+        sizes: questions of each class, shape (classes,).
+        share: mean of the classes' accuracies, within 0 and 1.
+        likeness: share of an answer's variance that is its class's, from 0 (binomial) to below 1.
+    """
+    import numpy as np
+
+    step = likeness / (1 - likeness)
+    falling, factorial = np.ones_like(sizes), []
+    for k in range(4):
+        falling = falling * (sizes - k) * (share + k * step) / (1 + k * step)
+        factorial.append(falling)
+    one, two, three, four = factorial
+    raw = two + one, three + 3 * two + one, four + 6 * three + 7 * two + one
+    second = raw[0] - one**2
+    fourth = raw[2] - 4 * one * raw[1] + 6 * one**2 * raw[0] - 3 * one**4 - 3 * second**2
+    return second, fourth
 
 
 def mean_of_datasets(figures: Sequence[tuple[float, Interval]]) -> tuple[float, Interval]:
