@@ -93,7 +93,7 @@ def _last_error(log: Path) -> Iterator[Finding]:
 def _locks(folder: Path) -> Iterator[Finding]:
     if reason := locks_work_in(folder):
         yield wrong(AREA, f"locks do not work in {folder}: {reason}.", "Let one process at a time work there.")
-    for path in _below(folder, (".lock", ".lock.breaking")):
+    for path in _below(folder, (".lock",)):
         described = describe_lock(path)
         if described is None:
             continue

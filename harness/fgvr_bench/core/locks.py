@@ -162,7 +162,7 @@ def _break(path: Path, stale: str | None, mine: str) -> bool:
     Returns:
         Whether another try is worth while.
     """
-    guard = path.with_name(path.name + ".breaking")
+    guard = path.with_name(f".{path.name}.breaking{HALF}")
     try:
         made = _create(guard, mine)
     except FgvrError:
