@@ -212,6 +212,7 @@ def test_images_that_are_read_before_anybody_asks_for_them_are_found(tmp_path: P
         return examples
 
     assert f"examples('test') reads images ('{path}')" in faults(Plugin(peek))
+    check_dataset(Plugin(peek), may_read=1)
 
     class Opens(Plugin):
         def open(self, roots: Sequence[Path], argument: str | None = None) -> Dataset:

@@ -20,6 +20,7 @@ from fgvr_bench.engines.huggingface import HuggingFacePlugin
 from fgvr_bench.engines.huggingface.model import HuggingFaceModel
 from fgvr_bench.engines.huggingface.preparing import SHARED
 from fgvr_bench.interfaces import Decoding, ModelSettings
+from fgvr_bench.testing import check_model
 from fgvr_bench.types import FileImage, NoImage, Prompt
 
 QUESTION = "Which bird is it?"
@@ -168,6 +169,14 @@ def family(request: pytest.FixtureRequest, host: Host, tmp_path_factory: pytest.
     plugin = host.models[FAMILIES[name][0][0]]
     assert isinstance(plugin, HuggingFacePlugin)
     return Family(name, BUILDERS[name](tmp_path_factory.mktemp(name)), plugin)
+
+
+def test_every_family_passes_the_conformance_kit(family: Family) -> None:
+    # in one of its decodings, by turns: what the two share is one engine
+    decodings = family.plugin.card.decodings
+    turn = sorted(FAMILIES).index(family.name) % len(decodings)
+    settings = ModelSettings(checkpoint=str(family.folder), device="cpu", dtype="float64")
+    check_model(family.plugin, settings, decodings=decodings[turn : turn + 1])
 
 
 def test_every_model_has_a_tiny_checkpoint_and_a_golden_prompt_where_its_makers_show_one(host: Host) -> None:

@@ -710,10 +710,11 @@ def mllama(folder: Path) -> Path:
     words = tiny.tokenizer(
         [*special, "<|eot_id|>", "<|image|>"], "<|begin_of_text|>", "<|eot_id|>", "<|pad|>", begins=True
     )
+    words.add_tokens(["<|outside|>"])  # in place of the image token, which no answer holds either
     config = MllamaConfig(
         text_config=text(
             "mllama_text_model",
-            len(words) - 1,  # the image token stands outside of the output vocabulary
+            len(words) - 1,  # as the makers' image token, the last one stands outside of the output vocabulary
             num_hidden_layers=3,
             cross_attention_layers=[1],
             bos_token_id=1,

@@ -27,6 +27,7 @@ def check_dataset(
     argument: str | None = None,
     *,
     images: int = IMAGES,
+    may_read: int = 0,
 ) -> None:
     """Check a dataset: its card, its labels, the examples of every split, and some of its images.
 
@@ -35,6 +36,8 @@ def check_dataset(
         roots: folders to look for it in; by default those of ``--data-root`` (``FGVR_DATA`` and what was fetched).
         argument: what follows the colon of a name such as ``folder:PATH``.
         images: how many images of each split are read, spread evenly; the others are not looked at.
+        may_read: how many images may be read while it is opened and while each split is listed, for a dataset that
+            compares a sample of them with their annotations.
 
     Raises:
         PluginFault: names everything that is wrong.
@@ -42,10 +45,10 @@ def check_dataset(
     found = Findings(f"Dataset {plugin.card.name!r}")
     look_at_dataset_card(found, plugin)
     places = [Path(root) for root in roots] or data_roots()
-    dataset = _opened(found, plugin, places, argument)
+    dataset = _opened(found, plugin, places, argument, may_read)
     if dataset is not None:
         labels = look_at_labels(found, dataset)
-        splits = look_at_splits(found, dataset, labels)
+        splits = look_at_splits(found, dataset, labels, may_read)
         _look_at_repetition(found, plugin, places, argument, splits)
         look_at_words(found, dataset, labels)
         for split, examples in splits.items():
@@ -56,7 +59,9 @@ def check_dataset(
     found.settle()
 
 
-def _opened(found: Findings, plugin: DatasetPlugin, roots: Sequence[Path], argument: str | None) -> Dataset | None:
+def _opened(
+    found: Findings, plugin: DatasetPlugin, roots: Sequence[Path], argument: str | None, may_read: int
+) -> Dataset | None:
     where = ", ".join(map(str, roots))
     try:
         with noting_pictures() as seen, watched() as moved:
@@ -72,7 +77,7 @@ def _opened(found: Findings, plugin: DatasetPlugin, roots: Sequence[Path], argum
     if not isinstance(dataset, Dataset):
         found.wrong(f"open() returns a {type(dataset).__name__}; it returns a Dataset.")
         return None
-    if seen:
+    if len(seen) > may_read:
         found.wrong(
             f"Opening it reads images ({first(seen)}). Read annotations only: a list of a million images has to open "
             "at once, and images are read by worker processes."
