@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fgvr_bench.cli.launched import AutoOrNumber, as_launched, assists_launched
 from fgvr_bench.cli.output import note, print_table, progress
 from fgvr_bench.cli.published import export, fetch, import_
 from fgvr_bench.core.files import atomic_writer
 from fgvr_bench.core.host import host
+from fgvr_bench.core.launching import ranks_for
 from fgvr_bench.core.paths import data_roots
+from fgvr_bench.core.ranks import leading
+from fgvr_bench.core.settings import RunSettings
 from fgvr_bench.errors import FgvrError
 from fgvr_bench.interfaces import MiningSettings
 
@@ -67,6 +71,7 @@ def options() -> None:
 @click.option("--device", default="auto", show_default=True, help="cpu, mps, cuda, cuda:1 ...")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Images in a batch.  [default: the miner's choice]")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that read images.  [default: one a core]")
+@click.option("--num-processes", type=AutoOrNumber(), help="Processes, one a GPU.  [default: 1, or those launched]")
 @click.option("--out", type=FILE, help="Write a copy of the set here.")
 @DATA_ROOT
 def build(
@@ -81,22 +86,29 @@ def build(
     device: str,
     batch_size: int | None,
     workers: int | None,
+    num_processes: int | str | None,
     out: Path | None,
     roots: tuple[Path, ...],
 ) -> None:
     """Mine the option set of a dataset, or find the one that was made from the same inputs."""
     from fgvr_bench.core.options import find_or_build
 
+    shared = RunSettings(num_processes=as_launched(num_processes))
+    if assists_launched([], [], shared):
+        return
     dataset = _open(name, roots)
     if exact:
         args = {**args, "precision": "exact"}
     if on_bad_image is not None:
         args = {**args, "on-bad-image": on_bad_image}
     own = dataset.card.options
-    settings = MiningSettings(k, seed, device, batch_size, workers, args)
-    made = find_or_build(
-        dataset, split, miner or (own if own in host().miners else "clip"), settings, progress=progress
+    settings = MiningSettings(
+        k, seed, device, batch_size, workers, args, dataset_name=name, data_roots=tuple(data_roots(roots))
     )
+    with leading(ranks_for([], [], shared)):
+        made = find_or_build(
+            dataset, split, miner or (own if own in host().miners else "clip"), settings, progress=progress
+        )
     _summary(made)
     if out is not None:
         with made.path.open("rb") as source, atomic_writer(out) as copy:

@@ -10,32 +10,18 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from fgvr_bench.cli.launched import AutoOrNumber, as_launched, assists_launched
 from fgvr_bench.cli.output import note, print_table, warn_of_plugins
-from fgvr_bench.core.assisting import Assistant
-from fgvr_bench.core.evaluate import evaluate_all, expand_datasets
+from fgvr_bench.core.evaluate import evaluate_all
 from fgvr_bench.core.evaluation import Evaluation, main_metric, percent
 from fgvr_bench.core.experiment import Asked, combine, option_of, read_experiment
 from fgvr_bench.core.host import host
 from fgvr_bench.core.paths import data_roots
-from fgvr_bench.core.ranks import join_launched, launched
 from fgvr_bench.core.settings import DEFAULT_PROTOCOL, RunSettings
 from fgvr_bench.core.showing import TerminalWatcher
-from fgvr_bench.errors import FgvrError, UsageError
+from fgvr_bench.errors import FgvrError
 from fgvr_bench.interfaces import RunResult
 from fgvr_bench.metrics.cautions import cautions
-
-
-class AutoOrNumber(click.ParamType[int | str | None]):
-    """``auto`` or a number above 0."""
-
-    name = "auto|N"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str | None:
-        if value is None or value == "auto":
-            return None if value is None else "auto"
-        if str(value).isdecimal() and int(value) > 0:
-            return int(value)
-        return self.fail(f"{value!r} is neither 'auto' nor a number above 0", param, ctx)
 
 
 class BatchSize(AutoOrNumber):
@@ -175,23 +161,10 @@ def run(
     if dry_run:
         _dry_run(asked_models, asked_datasets, wanted)
         return
-    if (place := launched()) is not None:
-        wanted = _as_launched(wanted)
-        if place.rank:
-            datasets_of_all = expand_datasets(host(), asked_datasets)
-            Assistant(join_launched(place), host(), asked_models, datasets_of_all, wanted).serve()
-            return
+    wanted = replace(wanted, num_processes=as_launched(wanted.num_processes))
+    if assists_launched(asked_models, asked_datasets, wanted):
+        return
     _show(evaluate_all(host(), asked_models, asked_datasets, wanted, TerminalWatcher()), wanted)
-
-
-def _as_launched(settings: RunSettings) -> RunSettings:
-    """Return the settings of one of several processes that were launched together."""
-    if settings.num_processes is not None:
-        raise UsageError(
-            f"--num-processes {settings.num_processes} starts processes, and this is one of several already.",
-            hint="Leave it out, or type the command without torchrun or accelerate launch.",
-        )
-    return replace(settings, num_processes="launched")
 
 
 SAID = frozenset({ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT})

@@ -157,7 +157,12 @@ def assemble(
     subset = None if settings.subset is None else read_subset(settings.subset, data.dataset, settings.split)
     option_set: OptionSet | None = None
     if task.needs_options:
-        mining = MiningSettings(device=settings.device, workers=settings.workers or 0)
+        mining = MiningSettings(
+            device=settings.device,
+            workers=settings.workers,
+            dataset_name=data.requested,
+            data_roots=settings.data_roots,
+        )
         option_set = resolve(
             data.dataset, settings.split, settings.options, mining, dataset_digest=digest, progress=progress, build=mine
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -40,6 +41,7 @@ class Assistant:
         self.ranks, self.plugins = ranks, plugins
         self.models, self.datasets, self.settings = models, datasets, settings
         self._shelf = Shelf()
+        self._kept: dict[Any, Any] = {}
         self._assembly: Assembly | None = None
         self._work: OneProcess | None = None
 
@@ -55,6 +57,7 @@ class Assistant:
             "propose": self._propose,
             "ask": self._ask,
             "release": self._release,
+            "call": self._call,
         }
         try:
             self.ranks.join()
@@ -93,7 +96,15 @@ class Assistant:
             "sees": _comes_to_sight(Path(mark)),
         }
 
+    def _call(self, function: str, **content: Any) -> Any:
+        """Call a function of this package for rank 0; it may keep things from one call to the next."""
+        module, _, name = function.partition(":")
+        if not module.startswith("fgvr_bench."):
+            raise FgvrError(f"{function} is no function of fgvr-bench.")
+        return getattr(importlib.import_module(module), name)(self.ranks, self.plugins, self._kept, **content)
+
     def _load(self) -> None:
+        self._kept.clear()
         self._work = one_process(self._prepared, self._shelf, self.ranks.place)
 
     def _propose(self) -> int:

@@ -70,9 +70,10 @@ class _Children:
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # what a lost connection means is said in our words
         store = open_store(HERE, 0, holds=True)
         context = multiprocessing.get_context("spawn")
+        way = multiprocessing.get_start_method()
         for rank in range(1, self._count):
             place = Place(rank, self._count, rank, self._count)
-            child = context.Process(target=_child, args=(store.port, place, *self._work), name=f"rank {rank}")
+            child = context.Process(target=_child, args=(store.port, place, way, *self._work), name=f"rank {rank}")
             self._processes[rank] = child
             with held_interrupts():
                 child.start()
@@ -93,8 +94,9 @@ class _Children:
                 child.join()
 
 
-def _child(port: int, place: Place, *work: Any) -> None:
+def _child(port: int, place: Place, way: str, *work: Any) -> None:
     """Be one of the ranks, until rank 0 is through, or gone."""
+    multiprocessing.set_start_method(way, force=True)  # processes that read images start as they do beside rank 0
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # rank 0 hears it, and says when to stop
     from fgvr_bench.core.assisting import Assistant
     from fgvr_bench.core.host import host

@@ -228,6 +228,17 @@ class Ranks:
             pieces = int(self._store.get(key))
             return b"".join(self._store.get(f"{key}#{number}") for number in range(pieces))
 
+    def fetch(self, key: str) -> bytes | None:
+        """Return the bytes under a key and take them away, or None where there are none."""
+        if not self._there(key):
+            return None
+        data = self.take(key)
+        with self._reachable():
+            for number in range(-(-len(data) // PIECE) or 1):
+                self._store.delete_key(f"{key}#{number}")
+            self._store.delete_key(key)
+        return data
+
     def look(self, key: str) -> bytes | None:
         """Return the bytes under a key, or None where there are none."""
         return self.take(key) if self._there(key) else None

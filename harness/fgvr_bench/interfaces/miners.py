@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from fgvr_bench.interfaces.datasets import Dataset
 from fgvr_bench.types import Example, Json, Options
@@ -26,6 +27,10 @@ class MiningSettings:
     """The miner's own settings (CLIP: ``model``, ``template``); unknown keys are refused."""
     dataset_digest: str | None = None
     """The split's digest where it is known; what a miner keeps (embeddings) is named after it."""
+    dataset_name: str | None = None
+    """How the dataset is typed: other ranks, where there are any, open it so; None mines in this process alone."""
+    data_roots: tuple[Path, ...] = ()
+    """Folders that it is looked for in."""
 
 
 class OptionMiner(ABC):

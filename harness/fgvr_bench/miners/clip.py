@@ -103,7 +103,7 @@ class ClipMiner(OptionMiner):
         encoder = exact.in_precision(given.fast_dtype) if fast else exact
         exact_ones = [exact.in_precision(SPLIT_FLOAT), exact] if on_cuda else [exact]
         finer = finer_passes(dataset, examples, exact_ones, texts.shape[1], settings) if fast else []
-        beside = SampledBeside(finer, len(examples)) if fast else None
+        beside = SampledBeside([(each.encoder, each.rows) for each in finer], len(examples)) if fast else None
         embeddings = image_embeddings(dataset, examples, encoder, settings, progress, given.fail_on_bad_image, beside)
         checked = recheck(dataset, examples, embeddings, finer, texts, settings) if fast else Rechecked()
         truths, between_labels = Truths(labels), similarities(texts, texts)

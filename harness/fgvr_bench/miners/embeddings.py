@@ -7,19 +7,18 @@ a small JSON file beside it.  Rows of images that cannot be read are NaN.  Nothi
 from __future__ import annotations
 
 import hashlib
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from fgvr_bench.core.digest import dataset_digest
 from fgvr_bench.core.files import digest, parse_json, write_json
 from fgvr_bench.core.locks import lock
 from fgvr_bench.core.paths import cache_folder
 from fgvr_bench.errors import DataInvalid
-from fgvr_bench.miners.encoder import Begun, Encoder
-from fgvr_bench.miners.reading import ImageBatch, read_images
+from fgvr_bench.miners.encoder import Encoder
+from fgvr_bench.miners.sharing import Beside, embedded
 from fgvr_bench.types import Example
 
 if TYPE_CHECKING:
@@ -30,16 +29,6 @@ if TYPE_CHECKING:
 
 CHUNK = 1024
 """Rows that are looked at together."""
-
-
-class Beside(Protocol):
-    """What is done with images while they are read for something else."""
-
-    def see(self, batch: ImageBatch) -> None:
-        """Take a batch."""
-
-    def finish(self) -> None:
-        """Be done with all that was seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,52 +126,22 @@ def _compute(
     dimensions = encoder.labels(["x"], ["{label}"]).shape[1]  # that of texts; the first images may be unreadable
     done, unreadable = _resume(path, dimensions)
     progress(done)
-    on_gpu = encoder.loaded.device.startswith("cuda")
-    size = settings.batch_size or (256 if on_gpu else 32)
     todo = range(done, len(examples))
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("r+b" if done else "wb") as file:
         file.truncate(done * dimensions * 4)
         file.seek(done * dimensions * 4)
-        batches = read_images(examples, todo, size, encoder.loaded.read, settings.workers, on_gpu)
-        for batch, begun in begun_ahead(encoder, batches):
+        for batch in embedded(examples, todo, encoder, settings, dimensions, beside):
             if batch.unreadable:
                 unreadable |= batch.unreadable
                 _note(path, dimensions, unreadable, complete=False)
                 if fail_on_bad_image:
                     raise _bad_image(examples, unreadable)
-            file.write(_rows(batch, begun, dimensions).tobytes())
+            file.write(batch.rows.tobytes())
             file.flush()
-            if beside is not None:
-                beside.see(batch)
             progress(len(batch.indices))
-        if beside is not None:
-            beside.finish()
     _note(path, dimensions, unreadable, complete=True)
     return Embeddings(path, len(examples), dimensions, unreadable, fresh=True)
-
-
-def begun_ahead(encoder: Encoder, batches: Iterable[ImageBatch]) -> Iterator[tuple[ImageBatch, Begun | None]]:
-    """Yield batches with what the device makes of them, None without a readable image.
-
-    On a GPU they come one behind it: it has its next batch before anybody waits for the rows of the last.
-    """
-    behind = 1 if encoder.loaded.device.startswith("cuda") else 0
-    under_way: deque[tuple[ImageBatch, Begun | None]] = deque()
-    for batch in batches:
-        under_way.append((batch, None if batch.pixels is None else encoder.begin(batch.pixels)))
-        if len(under_way) > behind:
-            yield under_way.popleft()
-    yield from under_way
-
-
-def _rows(batch: ImageBatch, begun: Begun | None, dimensions: int) -> NDArray[np.float32]:
-    import numpy as np
-
-    rows = np.full((len(batch.indices), dimensions), np.nan, np.float32)
-    if begun is not None:
-        rows[[index not in batch.unreadable for index in batch.indices]] = begun.rows()
-    return rows
 
 
 def _resume(path: Path, dimensions: int) -> tuple[int, dict[int, str]]:

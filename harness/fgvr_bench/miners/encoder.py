@@ -71,6 +71,11 @@ class Encoder:
         other._weights_of = self
         return other
 
+    @property
+    def root(self) -> Encoder:
+        """The encoder whose weights were read."""
+        return self if self._weights_of is None else self._weights_of.root
+
     @cached_property
     def identity(self) -> Mapping[str, Json]:
         """What the embeddings depend on beside the image: checkpoint, precision, and open_clip's version.

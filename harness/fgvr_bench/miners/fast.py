@@ -14,13 +14,14 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fgvr_bench.core.locks import lock
-from fgvr_bench.miners.embeddings import Embeddings, begun_ahead, store_path
-from fgvr_bench.miners.reading import ImageBatch, read_images
+from fgvr_bench.miners.embeddings import Embeddings, store_path
+from fgvr_bench.miners.reading import ImageBatch
 from fgvr_bench.miners.rows import Truths, similarities
 from fgvr_bench.miners.rule import choose, gaps
+from fgvr_bench.miners.sharing import embedded
 from fgvr_bench.types import Example, Json
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class FinerRows:
     def __init__(self, path: Path, dimensions: int) -> None:
         import numpy as np
 
-        self._path = path
+        self._path, self._dimensions = path, dimensions
         self._dtype = np.dtype([("index", "<i8"), ("row", "<f4", dimensions)])
         self._refresh()
 
@@ -79,12 +80,9 @@ class FinerRows:
             missing = sorted({index for index in wanted if index not in self})
             if not missing:
                 return
-            on_gpu = encoder.loaded.device.startswith("cuda")
-            size = settings.batch_size or (256 if on_gpu else 32)
-            batches = read_images(examples, missing, size, encoder.loaded.read, settings.workers, on_gpu)
-            for batch, begun in begun_ahead(encoder, batches):
-                if begun is not None:
-                    self._append(batch.readable, begun.rows())
+            for batch in embedded(examples, missing, encoder, settings, self._dimensions):
+                good = [place for place, index in enumerate(batch.indices) if index not in batch.unreadable]
+                self._append([batch.indices[place] for place in good], batch.rows[good])
             self._refresh()
 
     def put(self, indices: Sequence[int], rows: NDArray[np.float32]) -> None:
@@ -104,25 +102,35 @@ class FinerRows:
             file.write(records.tobytes())
 
 
+class Rows(Protocol):
+    """Where embeddings by position go."""
+
+    def __contains__(self, index: int) -> bool:
+        """Say whether a position is there."""
+
+    def put(self, indices: Sequence[int], rows: NDArray[np.float32]) -> None:
+        """Add rows that are computed."""
+
+
 class SampledBeside:
     """Embeds the samples by the finer passes while the first one has their pixels."""
 
     SIZE = 256
     """Images that are embedded together: few enough to keep their pixels."""
 
-    def __init__(self, finer: Sequence[FinerPass], count: int) -> None:
-        self._wanted: list[tuple[FinerPass, set[int]]] = []
+    def __init__(self, finer: Sequence[tuple[Encoder, Rows]], count: int) -> None:
+        self._wanted: list[tuple[Encoder, Rows, set[int]]] = []
         calibration, audit = _samples(count, {})
-        for each, (most, most_audited) in zip(finer, _sizes(len(finer)), strict=True):
+        for (encoder, rows), (most, most_audited) in zip(finer, _sizes(len(finer)), strict=True):
             wanted = {*calibration[:most], *audit[:most_audited]}
-            self._wanted.append((each, {index for index in wanted if index not in each.rows}))
+            self._wanted.append((encoder, rows, {index for index in wanted if index not in rows}))
         self._waiting: dict[int, torch.Tensor] = {}
 
     def see(self, batch: ImageBatch) -> None:
         """Keep the pixels that a sample wants; embed a full batch of them."""
         if batch.pixels is not None:
             for index, pixels in zip(batch.readable, batch.pixels, strict=True):
-                if any(index in wanted for _, wanted in self._wanted):
+                if any(index in wanted for _, _, wanted in self._wanted):
                     self._waiting[index] = pixels.clone()
         if len(self._waiting) >= self.SIZE:
             self.finish()
@@ -131,11 +139,23 @@ class SampledBeside:
         """Embed what waits."""
         import torch
 
-        for each, wanted in self._wanted:
+        for encoder, rows, wanted in self._wanted:
             if here := [index for index in self._waiting if index in wanted]:
                 pixels = torch.stack([self._waiting[index] for index in here])
-                each.rows.put(here, each.encoder.images(pixels))
+                rows.put(here, encoder.images(pixels))
         self._waiting.clear()
+
+    @property
+    def dtypes(self) -> list[str]:
+        """The precisions of the finer passes."""
+        return [encoder.dtype for encoder, _, _ in self._wanted]
+
+    def take(self, dtype: str, indices: Sequence[int], rows: NDArray[np.float32]) -> None:
+        """Take in samples that another rank has embedded."""
+        for encoder, own, wanted in self._wanted:
+            if encoder.dtype == dtype:
+                new = [place for place, index in enumerate(indices) if index in wanted]
+                own.put([indices[place] for place in new], rows[new])
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from fgvr_bench.types import Example
 if TYPE_CHECKING:
     import torch
 
+    from fgvr_bench.core.ranks import Claims
+
 
 @dataclass(slots=True)
 class ImageBatch:
@@ -20,6 +22,8 @@ class ImageBatch:
 
     indices: list[int]
     """Positions of the examples, the unreadable ones included."""
+    number: int
+    """Which of the batches it is."""
     pixels: torch.Tensor | None
     """Shape (readable images, 3, height, width); None where none can be read."""
     unreadable: dict[int, str]
@@ -52,7 +56,7 @@ class ImageBatches:
                 unreadable[index] = str(error)
             except OSError as error:
                 unreadable[index] = error.strerror or str(error)
-        return ImageBatch(indices, torch.stack(tensors) if tensors else None, unreadable)
+        return ImageBatch(indices, number, torch.stack(tensors) if tensors else None, unreadable)
 
 
 def read_images(
@@ -62,8 +66,9 @@ def read_images(
     preprocess: Callable[[Any], Any],
     workers: int | None,
     pin_memory: bool = False,
+    claims: Claims | None = None,
 ) -> Iterator[ImageBatch]:
-    """Yield batches of `size` preprocessed images in the order of `indices`.
+    """Yield batches of `size` preprocessed images in the order of `indices`; with `claims`, those that this rank gets.
 
     Args:
         examples: where the images are.
@@ -72,6 +77,7 @@ def read_images(
         preprocess: RGB image to tensor; picklable.
         workers: processes that read ahead; None is one a core (at most 16), 0 reads here.
         pin_memory: whether tensors go to a GPU.
+        claims: hands the batches out, where several ranks share them.
 
     Raises:
         FgvrError: a worker process was killed from outside.
@@ -79,4 +85,4 @@ def read_images(
     batches = ImageBatches(examples, indices, size, preprocess)
     if workers is None:
         workers = 0 if len(batches) < 3 else min(16, cores(), len(batches))
-    yield from read_ahead(batches, workers, pin_memory)
+    yield from read_ahead(batches, workers, pin_memory, claims)

@@ -1,0 +1,307 @@
+"""Embedding images, alone or with the other ranks: batches in order, whoever computed them.
+
+A rank takes the next batch whenever it has room for one (`fgvr_bench.core.ranks`), and its rows come to rank 0 through
+the store: ranks need no folder in common.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fgvr_bench.core.ahead import cores
+from fgvr_bench.core.digest import dataset_digest
+from fgvr_bench.core.paths import data_roots
+from fgvr_bench.core.ranks import Claims, Ranks, at_hand
+from fgvr_bench.errors import FgvrError
+from fgvr_bench.miners.encoder import Begun, Encoder
+from fgvr_bench.miners.reading import ImageBatch, read_images
+from fgvr_bench.types import Example
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fgvr_bench.core.host import Host
+    from fgvr_bench.interfaces import MiningSettings
+
+BATCH_ON_GPU, BATCH = 256, 32
+MOST_WORKERS = 16
+
+
+class Beside(Protocol):
+    """What is done with images while they are read for something else."""
+
+    def see(self, batch: ImageBatch) -> None:
+        """Take a batch."""
+
+    def finish(self) -> None:
+        """Be done with all that was seen."""
+
+    @property
+    def dtypes(self) -> list[str]:
+        """The precisions in which some images are embedded beside."""
+
+    def take(self, dtype: str, indices: Sequence[int], rows: NDArray[np.float32]) -> None:
+        """Take in what another rank has embedded beside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The embeddings of a batch."""
+
+    indices: list[int]
+    """Positions of its examples."""
+    rows: NDArray[np.float32]
+    """Shape (indices, dimensions); NaN for images that cannot be read."""
+    unreadable: dict[int, str]
+    """By position: why."""
+
+    def to_bytes(self) -> bytes:
+        """Return it as it travels."""
+        return json.dumps([self.indices, sorted(self.unreadable.items())]).encode() + b"\n" + self.rows.tobytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Embedded:
+        """Read it back."""
+        import numpy as np
+
+        head, _, rows = data.partition(b"\n")
+        indices, unreadable = json.loads(head)
+        return cls(indices, np.frombuffer(rows, np.float32).reshape(len(indices), -1), dict(map(tuple, unreadable)))
+
+
+def embedded(
+    examples: Sequence[Example],
+    indices: Sequence[int],
+    encoder: Encoder,
+    settings: MiningSettings,
+    dimensions: int,
+    beside: Beside | None = None,
+) -> Iterator[Embedded]:
+    """Yield the embeddings of some examples, batch by batch, in order; other ranks compute some, where there are any.
+
+    Args:
+        examples: of one split of a dataset.
+        indices: which of them.
+        encoder: what embeds them.
+        settings: batch size, workers, and how other ranks find the dataset.
+        dimensions: of an embedding.
+        beside: is shown every batch that is read here, and given what other ranks made beside of theirs.
+    """
+    on_gpu = encoder.loaded.device.startswith("cuda")
+    size = settings.batch_size or (BATCH_ON_GPU if on_gpu else BATCH)
+    ranks = at_hand()
+    if ranks is None or settings.dataset_name is None or len(indices) <= size:
+        batches = read_images(examples, indices, size, encoder.loaded.read, settings.workers, on_gpu)
+        for _, each in _embed(encoder, batches, dimensions, beside):
+            yield each
+        return
+    yield from _shared(ranks, examples, indices, size, encoder, settings, dimensions, beside)
+
+
+def _embed(
+    encoder: Encoder, batches: Iterable[ImageBatch], dimensions: int, beside: Beside | None
+) -> Iterator[tuple[int, Embedded]]:
+    """Yield the number and the embeddings of each batch that is read."""
+    import numpy as np
+
+    for batch, begun in begun_ahead(encoder, batches):
+        rows = np.full((len(batch.indices), dimensions), np.nan, np.float32)
+        if begun is not None:
+            rows[[index not in batch.unreadable for index in batch.indices]] = begun.rows()
+        yield batch.number, Embedded(batch.indices, rows, batch.unreadable)
+        if beside is not None:
+            beside.see(batch)
+    if beside is not None:
+        beside.finish()
+
+
+def begun_ahead(encoder: Encoder, batches: Iterable[ImageBatch]) -> Iterator[tuple[ImageBatch, Begun | None]]:
+    """Yield batches with what the device makes of them, None without a readable image.
+
+    On a GPU they come one behind it: it has its next batch before anybody waits for the rows of the last.
+    """
+    behind = 1 if encoder.loaded.device.startswith("cuda") else 0
+    under_way: deque[tuple[ImageBatch, Begun | None]] = deque()
+    for batch in batches:
+        under_way.append((batch, None if batch.pixels is None else encoder.begin(batch.pixels)))
+        if len(under_way) > behind:
+            yield under_way.popleft()
+    yield from under_way
+
+
+def _shared(
+    ranks: Ranks,
+    examples: Sequence[Example],
+    indices: Sequence[int],
+    size: int,
+    encoder: Encoder,
+    settings: MiningSettings,
+    dimensions: int,
+    beside: Beside | None,
+) -> Iterator[Embedded]:
+    """Share the batches with the other ranks (rank 0)."""
+    import numpy as np
+
+    key, total = f"embed/{secrets.token_hex(4)}", -(-len(indices) // size)
+    ranks.join()
+    ranks.put(f"{key}/indices", np.asarray(indices, "<i8").tobytes())
+    ranks.order(
+        "call",
+        function="fgvr_bench.miners.sharing:embed_for",
+        key=key,
+        dataset=settings.dataset_name,
+        roots=[str(root) for root in settings.data_roots],
+        split=examples[0].split,
+        digest=settings.dataset_digest,
+        checkpoint=encoder.checkpoint,
+        device=settings.device,
+        dtypes=[encoder.root.dtype, encoder.dtype, *(beside.dtypes if beside is not None else [])],
+        size=size,
+        workers=settings.workers,
+        dimensions=dimensions,
+    )
+    claims = ranks.claims(key, total)
+    done: dict[int, Embedded] = {}
+    following = 0
+
+    def in_order() -> Iterator[Embedded]:
+        nonlocal following
+        while following < total:
+            each = done.pop(following, None)
+            if each is None:
+                if (data := ranks.fetch(f"{key}/{following}")) is None:
+                    return
+                each = Embedded.from_bytes(data)
+            following += 1
+            yield each
+
+    try:
+        batches = _read_claimed(ranks, examples, indices, size, encoder, settings.workers, claims)
+        for number, each in _embed(encoder, batches, dimensions, beside):
+            done[number] = each
+            ranks.look_around()
+            ranks.check_replies()
+            yield from in_order()
+        for _ in ranks.waiting():
+            yield from in_order()
+        counts = ranks.replies()
+        yield from in_order()
+    finally:
+        claims.end()
+    for rank, dtypes in counts.items():
+        for dtype in dtypes:
+            other = Embedded.from_bytes(ranks.fetch(f"{key}/beside/{dtype}/{rank}") or b"[[], []]\n")
+            if beside is not None and other.indices:
+                beside.take(dtype, other.indices, other.rows)
+
+
+def _read_claimed(
+    ranks: Ranks,
+    examples: Sequence[Example],
+    indices: Sequence[int],
+    size: int,
+    encoder: Encoder,
+    workers: int | None,
+    claims: Claims,
+) -> Iterator[ImageBatch]:
+    if workers is None:
+        workers = max(1, min(MOST_WORKERS, cores() // ranks.place.sharing))
+    on_gpu = encoder.loaded.device.startswith("cuda")
+    return read_images(examples, indices, size, encoder.loaded.read, workers, on_gpu, claims)
+
+
+class _Collected:
+    """Rows that a rank embeds beside, until rank 0 takes them."""
+
+    def __init__(self) -> None:
+        self.indices: list[int] = []
+        self.rows: list[NDArray[np.float32]] = []
+
+    def __contains__(self, index: int) -> bool:
+        return False
+
+    def put(self, indices: Sequence[int], rows: NDArray[np.float32]) -> None:
+        """Keep rows that are computed."""
+        self.indices += indices
+        self.rows.append(rows)
+
+
+def embed_for(
+    ranks: Ranks,
+    plugins: Host,
+    kept: dict[Any, Any],
+    *,
+    key: str,
+    dataset: str,
+    roots: list[str],
+    split: str,
+    digest: str | None,
+    checkpoint: str,
+    device: str,
+    dtypes: list[str],
+    size: int,
+    workers: int | None,
+    dimensions: int,
+) -> list[str]:
+    """Embed batches for rank 0 as long as there are any; return the precisions of what was embedded beside.
+
+    Args:
+        ranks: the way to rank 0.
+        plugins: to open the dataset with.
+        kept: encoders of earlier calls.
+        key: under which the store has the positions, and takes the rows.
+        dataset: as it was typed.
+        roots: folders to look for it in.
+        split: of it.
+        digest: that it has to have.
+        checkpoint: of the encoder.
+        device: as it was asked for.
+        dtypes: precisions: that the weights are read in, of the rows, and of rows beside.
+        size: images a batch.
+        workers: processes that read ahead.
+        dimensions: of an embedding.
+
+    Raises:
+        FgvrError: the dataset is another one here.
+    """
+    import numpy as np
+
+    from fgvr_bench.miners.fast import SampledBeside
+
+    plugin, argument = plugins.datasets.find(dataset)
+    opened = plugin.open(data_roots([Path(root) for root in roots]), argument)
+    own_digest = dataset_digest(opened, split)
+    if own_digest != digest:
+        raise FgvrError(
+            f"it has another {dataset} {split}: its digest is {own_digest}, not {digest}.",
+            hint="Give all machines the same data, and start all again.",
+        )
+    examples = opened.examples(split)
+    indices = np.frombuffer(ranks.take(f"{key}/indices"), "<i8").tolist()
+    root = kept.setdefault((checkpoint, dtypes[0]), Encoder(checkpoint, ranks.place.device(device), dtypes[0]))
+    of = {each: kept.setdefault((checkpoint, dtypes[0], each), root.in_precision(each)) for each in dtypes}
+    of[dtypes[0]] = root
+    collected = {dtype: _Collected() for dtype in dtypes[2:]}
+    finer = [(of[dtype], rows) for dtype, rows in collected.items()]
+    beside = SampledBeside(finer, len(examples)) if finer else None
+    claims = ranks.claims(key, -(-len(indices) // size))
+    encoder = of[dtypes[1]]
+    try:
+        batches = _read_claimed(ranks, examples, indices, size, encoder, workers, claims)
+        for number, each in _embed(encoder, batches, dimensions, beside):
+            ranks.put(f"{key}/{number}", each.to_bytes())
+    except BaseException:
+        claims.end()
+        raise
+    for dtype, rows in collected.items():
+        if rows.indices:
+            data = Embedded(rows.indices, np.concatenate(rows.rows), {}).to_bytes()
+            ranks.put(f"{key}/beside/{dtype}/{ranks.place.rank}", data)
+    return list(collected)
