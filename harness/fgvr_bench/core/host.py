@@ -171,7 +171,7 @@ def load_commands(reserved: frozenset[str]) -> tuple[dict[str, click.Command], t
     for found in installed_points(COMMANDS_GROUP, disabled_by_environment()):
         owner = f"{found.distribution} {found.version}".strip()
         try:
-            brought = _commands_of(found.load(), found.name)
+            brought = commands_of(found.load(), found.name)
         except (Exception, SystemExit) as problem:
             reason = misfit(stated_in_source(found.module)) or _one_line(problem)
             problems.append(f"plugin {found.name} of {owner} has no commands: {reason}")
@@ -189,7 +189,12 @@ def load_commands(reserved: frozenset[str]) -> tuple[dict[str, click.Command], t
     return commands, tuple(problems)
 
 
-def _commands_of(plugin: Any, name: str) -> list[Any]:
+def commands_of(plugin: Any, name: str) -> list[Any]:
+    """Return what a plugin registers as commands, whatever that is.
+
+    Raises:
+        FgvrError: it is written for another version, or a hook is misspelt.
+    """
     brought: list[Any] = []
     _check_version(plugin)
     _check_hooks(plugin)

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fgvr_bench.core.host import Host
+from fgvr_bench.compatibility import misfit, stated_in_source
+from fgvr_bench.core.host import Host, commands_of
 from fgvr_bench.errors import FgvrError
 from fgvr_bench.interfaces import ModelSettings
 from fgvr_bench.testing.cards import look_at_dataset_card, look_at_model_card
@@ -74,18 +75,19 @@ def check_plugin(module: ModuleType | str, *, seconds: float = SECONDS) -> None:
     """
     name = module if isinstance(module, str) else module.__name__
     found = Findings(f"Plugin {name!r}")
-    _look_at_import(found, name, seconds)
-    try:
-        loaded = importlib.import_module(name) if isinstance(module, str) else module
-    except Exception:  # told by the look at its import
+    if not _look_at_import(found, name, seconds):
         found.settle()
-        raise
+    loaded = importlib.import_module(name) if isinstance(module, str) else module
     host = Host()
     info = host.add(loaded, name)
     if info.error is not None:
         found.wrong(f"It cannot be used: {info.error}")
-    elif not info.provides:
-        found.wrong("It provides nothing. Put @hookimpl above its hooks (see docs/plugins.md).")
+    else:
+        commands = commands_of(loaded, name)
+        if not info.provides and not commands:
+            found.wrong("It provides nothing. Put @hookimpl above its hooks (see docs/plugins.md).")
+        for command in commands:
+            _look_at_command(found, command)
     for model in host.models:
         look_at_model_card(found, model)
     for dataset in host.datasets:
@@ -93,8 +95,8 @@ def check_plugin(module: ModuleType | str, *, seconds: float = SECONDS) -> None:
     found.settle()
 
 
-def _look_at_import(found: Findings, name: str, seconds: float) -> None:
-    """Import the module in a process of its own and see what comes with it."""
+def _look_at_import(found: Findings, name: str, seconds: float) -> bool:
+    """Import the module in a process of its own and see what comes with it; return whether it can be imported."""
     paths = os.pathsep.join(path for path in sys.path if path)
     done = subprocess.run(  # noqa: S603 - this Python, with a text written here
         [sys.executable, "-c", _PROBE, name],
@@ -105,8 +107,9 @@ def _look_at_import(found: Findings, name: str, seconds: float) -> None:
     )
     if done.returncode:
         words = done.stderr.strip().splitlines()[-1:] or ["no message"]
-        found.wrong(f"It cannot be imported by itself: {words[0]}.")
-        return
+        reason = misfit(stated_in_source(name)) or f"{words[0]}."
+        found.wrong(f"It cannot be imported by itself: {reason}")
+        return False
     *said, last = done.stdout.strip().splitlines()
     seen = json.loads(last)
     if said:
@@ -121,6 +124,19 @@ def _look_at_import(found: Findings, name: str, seconds: float) -> None:
             f"Importing it takes {seen['took']:.1f} s of processor time, more than {seconds:.1f} s. Do the work in the "
             "function that needs it."
         )
+    return True
+
+
+def _look_at_command(found: Findings, command: Any) -> None:
+    import click
+
+    if not isinstance(command, click.Command) or not command.name:
+        found.wrong(f"It registers {command!r:.60} as a command. Register click.Command objects that have a name.")
+        return
+    with found.trying(f"The help of its command {command.name!r}"):
+        command.get_help(click.Context(command, info_name=command.name))
+    if not command.get_short_help_str():
+        found.wrong(f"Its command {command.name!r} has no help. Write a docstring: --help shows its first line.")
 
 
 @dataclass(frozen=True, slots=True)
