@@ -17,10 +17,13 @@ from click.testing import CliRunner
 from layouts import draw
 
 from fgvr_bench.cli.main import fgvr_bench
+from fgvr_bench.core.digest import dataset_digest
 from fgvr_bench.core.host import host
+from fgvr_bench.core.likeness import _size
 from fgvr_bench.errors import DataInvalid, DataNotFound, UsageError
 from fgvr_bench.interfaces import Dataset
 from fgvr_bench.testing import check_dataset
+from fgvr_datasets._hub_rows import RowImage
 
 BIRDS = ["tree sparrow", "house sparrow", "rook"]
 COUNTS = {"train": 6, "test": 9}
@@ -99,6 +102,21 @@ def test_what_the_library_saved_is_a_dataset(write: Any, tmp_path: Path) -> None
     with pytest.raises(UsageError, match=r"no split 'validation'; it has test and train. Name one with --split"):
         dataset.examples("validation")
     check_dataset(host().datasets["hf:x"], argument=str(place))
+
+
+def test_rows_are_read_once_for_their_digest_and_again_when_their_file_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = saved(tmp_path)
+    (file,) = (place / "test").glob("*.arrow")
+    os.utime(file, (1_000_000, 1_000_000))
+    digest = dataset_digest(opened(place), "test")
+    with monkeypatch.context() as blind:
+        blind.setattr(RowImage, "read", lambda image: b"another image")
+        assert dataset_digest(opened(place), "test") == digest
+        os.utime(file, (2_000_000, 2_000_000))
+        assert dataset_digest(opened(place), "test") != digest
+    assert _size(opened(place).examples()[0].image) == (48, 36)
 
 
 def test_one_parquet_file_is_a_test_split_whatever_it_is_called(tmp_path: Path) -> None:
@@ -249,7 +267,9 @@ def test_damaged_files_and_absent_ones_are_named(tmp_path: Path) -> None:
 
 ASK = """
 import json, sys
+from fgvr_bench.core.digest import dataset_digest
 from fgvr_bench.core.host import host
+from fgvr_bench.core.likeness import _size
 from fgvr_bench.errors import FgvrError
 said = []
 for argument in sys.argv[1:]:

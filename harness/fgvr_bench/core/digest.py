@@ -5,8 +5,8 @@ ids, ``[example_id, label, SHA-256 of the encoded image]``; an image that cannot
 ``unreadable: <error>``.  A dataset that vouches for its images itself (`Dataset.source_digest`) has lines
 ``[example_id, label]`` and that string in the header.
 
-Hashes of image files are cached by path, size and time of modification, so that the next survey costs one
-``stat`` an image.
+Hashes are cached by the image's stamp (of a file: path, size and time of modification), so that the next survey
+costs one ``stat`` an image.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from fgvr_bench.core.names import slug
 from fgvr_bench.core.paths import cache_folder
 from fgvr_bench.core.progress import Progress, quiet
 from fgvr_bench.errors import DataInvalid, FgvrError
-from fgvr_bench.types import Example, FileImage, ImageSource
+from fgvr_bench.types import Example, ImageSource, Stamp
 
 if TYPE_CHECKING:
     from fgvr_bench.interfaces import Dataset
@@ -149,7 +149,7 @@ def _cache_path(dataset: Dataset, split: str) -> Path:
 
 
 class _HashCache:
-    """SHA-256 by (path, size, time of modification): rows of a 64-bit key and 32 bytes, sorted by key."""
+    """SHA-256 by stamp: rows of a 64-bit key and 32 bytes, sorted by key."""
 
     ROW = 40
 
@@ -171,16 +171,16 @@ class _HashCache:
     def hash(self, image: ImageSource) -> str:
         """Return the SHA-256 of an image's bytes, or ``unreadable: ...``.  Called from several threads."""
         try:
-            if not isinstance(image, FileImage):
+            stamp = image.stamp() if hasattr(image, "stamp") else None
+            if stamp is None:
                 return hashlib.sha256(image.read()).hexdigest()
-            status = os.stat(image.path)
-            key = self._key(image.path, status)
+            key = self._key(stamp)
             index = int(self._keys.searchsorted(self._scalar(key)))
             if index < len(self._keys) and int(self._keys[index]) == key:
                 self._used[index] = 1
                 return bytes(self._rows["hash"][index]).hex()
             found = hashlib.sha256(image.read()).digest()
-            if time.time() - status.st_mtime > SETTLED_SECONDS:
+            if time.time() - stamp.modified > SETTLED_SECONDS:
                 self._new += key.to_bytes(8, "little") + found  # one step under the interpreter's lock
             return found.hex()
         except OSError as error:
@@ -188,9 +188,8 @@ class _HashCache:
             return f"unreadable: {type(error).__name__}"
 
     @staticmethod
-    def _key(path: str, status: os.stat_result) -> int:
-        name = f"{os.path.abspath(path)}\0{status.st_size}\0{status.st_mtime_ns}"
-        made = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    def _key(stamp: Stamp) -> int:
+        made = hashlib.blake2b(stamp.text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
         return int.from_bytes(made, "little")
 
     def save(self, complete: bool) -> None:

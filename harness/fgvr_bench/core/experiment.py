@@ -280,7 +280,8 @@ class _Reader:
             return name
         place, sign, more = rest.partition("#")
         path = self._beside(place)
-        if getattr(registry[name], "takes_path", False) or os.path.exists(path):
+        takes_path = getattr(registry[name], "takes_path", None)
+        if takes_path or (takes_path is None and os.path.exists(path)):
             return f"{scheme}:{path}{sign}{more}"
         return name
 

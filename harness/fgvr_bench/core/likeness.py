@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fgvr_bench.core.progress import Progress, quiet
 from fgvr_bench.core.questions import QuestionBook
-from fgvr_bench.types import FileImage, ImageSource
+from fgvr_bench.types import ImageSource
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,10 +63,11 @@ def _size(source: ImageSource) -> tuple[int, int]:
     """Return width and height as people see the picture."""
     from PIL import Image
 
-    if not isinstance(source, FileImage):
+    opener = getattr(source, "open", None)
+    if opener is None:
         return 0, 0
     try:
-        with source.open() as file, Image.open(file) as image:
+        with opener() as file, Image.open(file) as image:
             width, height = image.size
             return (height, width) if image.getexif().get(ORIENTATION, 1) >= 5 else (width, height)
     except Exception:  # whatever is wrong with it will be said when it is asked about

@@ -1,14 +1,13 @@
 """How many test images ``datasets verify`` found among the train images: kept, so that a run can say so.
 
-What was found holds for the files that it was found in.  A record names them by id, size and time of modification
-(or by the digest that a dataset vouches for), and says nothing once one of them is another.
+What was found holds for the files that it was found in.  A record names them by id and stamp (or by the digest that
+a dataset vouches for), and says nothing once one of them is another.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from fgvr_bench.core.files import canonical_json, digest, read_json, write_json
 from fgvr_bench.core.names import slug
 from fgvr_bench.core.paths import cache_folder
 from fgvr_bench.errors import FgvrError
-from fgvr_bench.types import FileImage, Split
+from fgvr_bench.types import Split
 
 if TYPE_CHECKING:
     from fgvr_bench.interfaces import Dataset
@@ -55,15 +54,14 @@ def _path(dataset: Dataset, split: str) -> Path:
 
 
 def _fingerprint(dataset: Dataset, split: str) -> str:
-    """Return a digest of the split's ids and of its files' sizes and times."""
+    """Return a digest of the split's ids and of its images' stamps."""
     examples = dataset.examples(split)
     hasher = hashlib.sha256(canonical_json(dataset.source_digest(split)).encode())
     for index in range(len(examples)):
         example = examples[index]
         state = ""
-        if isinstance(example.image, FileImage):
+        if hasattr(example.image, "stamp"):
             with contextlib.suppress(OSError):
-                status = os.stat(example.image.path)
-                state = f"{status.st_size} {status.st_mtime_ns}"
+                state = example.image.stamp().text
         hasher.update(canonical_json([example.example_id, state]).encode() + b"\n")
     return hasher.hexdigest()

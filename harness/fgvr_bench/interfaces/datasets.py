@@ -160,8 +160,9 @@ class DatasetPlugin(ABC):
     """How a dataset is declared."""
 
     card: DatasetCard
-    takes_path: bool = False
-    """Whether a path follows the colon of its name, up to a ``#``; in ``--config FILE`` it starts from the file."""
+    takes_path: bool | None = None
+    """Whether a path follows the colon of its name, up to a ``#``; in ``--config FILE`` it starts from the file.  None
+    for a name that may be either: it is a path where something lies there."""
 
     @abstractmethod
     def open(self, roots: Sequence[Path], argument: str | None = None) -> Dataset:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from fgvr_bench.types import MAX_IMAGE_BYTES, FileImage
+from fgvr_bench.types import MAX_IMAGE_BYTES, FileImage, Stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,17 @@ class RowImage:
     column: str
     folders: tuple[str, ...]
     """Where a file may lie that is named in place of bytes."""
+    table: Stamp
+    """Stamp of the table's files."""
     row: int
+
+    def stamp(self) -> Stamp:
+        """Return the stamp of the row."""
+        return Stamp(f"{self.table.text}\0{self.row}", self.table.modified)
+
+    def open(self) -> BinaryIO:
+        """Return the bytes as a file, for a look at their beginning."""
+        return io.BytesIO(self.read())
 
     def read(self) -> bytes:
         """Return the row's bytes, or those of the file that it names.

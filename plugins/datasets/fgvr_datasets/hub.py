@@ -14,6 +14,7 @@ from fgvr_bench.core.names import did_you_mean
 from fgvr_bench.core.paths import at_home
 from fgvr_bench.errors import DataInvalid, UsageError
 from fgvr_bench.interfaces import Dataset, DatasetCard, DatasetPlugin
+from fgvr_bench.types import Stamp
 from fgvr_datasets._hub_loading import Loaded, is_local, load
 from fgvr_datasets._hub_rows import RowImage
 from fgvr_datasets._numbered import NumberedExamples
@@ -105,7 +106,8 @@ class HubDataset(Dataset):
         raw = table.cast_column(self.image_column, Image(decode=False))
         caches = (str(config.HF_DATASETS_CACHE), HF_HUB_CACHE)
         folders = tuple(os.path.realpath(folder) for folder in ((self.root,) if self.root else caches))
-        image = functools.partial(RowImage, raw, self.image_column, folders)
+        stamp = Stamp.of_files(*(file["filename"] for file in table.cache_files))
+        image = functools.partial(RowImage, raw, self.image_column, folders, stamp)
         return NumberedExamples(self.card.name, split, labels, image)
 
     def _labels_of(self, split: str) -> list[str]:

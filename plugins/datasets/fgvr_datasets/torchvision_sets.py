@@ -95,6 +95,7 @@ class VisionPlugin(DatasetPlugin):
     """Datasets of torchvision."""
 
     card = CARD
+    takes_path = False
 
     def spelling(self, argument: str) -> str:
         """Return the exact name of the class, and the settings by name; the noun is left out."""
