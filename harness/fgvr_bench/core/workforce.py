@@ -179,7 +179,8 @@ def threads_of(model: Model) -> int | None:
     if torch is None or _uses_cuda():
         return None
     kinds, skipped = (torch.Tensor, torch.nn.Module), (type, ModuleType, BuiltinFunctionType, str, bytes)
-    beside = vars(sys.modules[type(model).__module__]).values()
+    module = sys.modules.get(type(model).__module__)  # none, where a class was made by hand
+    beside = () if module is None else vars(module).values()
     queue: deque[Any] = deque([model, *(thing for thing in beside if issubclass(type(thing), kinds))])
     seen: set[int] = set()
     while queue and len(seen) < LOOKED_AT:
