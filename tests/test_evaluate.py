@@ -15,6 +15,7 @@ import fgvr_bench
 from fgvr_bench.core.evaluation import Evaluation
 from fgvr_bench.errors import NameClash, UnknownName, UsageError
 from fgvr_bench.interfaces import DatasetCard, ListedDataset
+from fgvr_bench.testing import host_with
 from fgvr_bench.types import Example, Response
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -107,6 +108,18 @@ def test_a_dataset_may_be_a_list_of_examples(tmp_path: Path) -> None:
     assert "mine" not in host.models
     with pytest.raises(UnknownName):
         fgvr_bench.evaluate("mine", "swatches", **settings)
+
+
+def test_a_miner_of_the_given_plugins_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # new-plugin's test of a miner passes before the plugin is installed
+    monkeypatch.syspath_prepend(ROOT / "examples" / "fgvr-plugin-template" / "miner")
+    import fgvr_alphabet
+
+    settings: dict[str, Any] = {"options": "alphabet", "limit": 8, "results_dir": tmp_path}
+    evaluation = fgvr_bench.evaluate("always-a", "moth-24", plugins=host_with(fgvr_alphabet), **settings)
+    assert evaluation[0].inputs["options"]["miner"] == "alphabet"
+    with pytest.raises(UnknownName, match="no option miner 'alphabet'"):
+        fgvr_bench.evaluate("always-a", "moth-24", **settings)
 
 
 def test_a_file_describes_the_rest(tmp_path: Path) -> None:

@@ -164,8 +164,9 @@ def assemble(
             data_roots=settings.data_roots,
         )
         option_set = resolve(
-            data.dataset, settings.split, settings.options, mining, dataset_digest=digest, progress=progress, build=mine
-        )
+            data.dataset, settings.split, settings.options, mining,
+            dataset_digest=digest, progress=progress, build=mine, plugins=host,
+        )  # fmt: skip
     elif settings.options is not None:
         raise UsageError(f"task {task.name} asks without options, so --options {settings.options} has no use.")
     decoding = model.settings.decoding

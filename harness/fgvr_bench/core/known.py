@@ -142,8 +142,9 @@ class Knowledge:
         try:
             mining = MiningSettings(k=k or MiningSettings().k)
             found = resolve(
-                dataset, split, miner, mining, dataset_digest=known.images, progress=self._progress, build=own
-            )
+                dataset, split, miner, mining,
+                dataset_digest=known.images, progress=self._progress, build=own, plugins=self._host,
+            )  # fmt: skip
         except FgvrError:
             build = f"fgvr-bench options build --dataset {plugin.card.name} --miner {miner}"
             known.absent.append(f"options ({build})")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fgvr_bench.core.digest import dataset_digest as digest_of
 from fgvr_bench.core.files import digest
-from fgvr_bench.core.host import host
+from fgvr_bench.core.host import Host, host
 from fgvr_bench.core.locks import lock
 from fgvr_bench.core.names import slug
 from fgvr_bench.core.option_files import OptionSet, iter_options, read_header, write_options
@@ -52,6 +52,7 @@ def resolve(
     progress: Progress = quiet,
     seed: int = 0,
     build: bool = True,
+    plugins: Host | None = None,
 ) -> OptionSet:
     """Return the option set that `spec` names, made to fit the split or refused.
 
@@ -65,6 +66,7 @@ def resolve(
         progress: told what is being done.
         seed: for miners that draw; without meaning beside `settings`.
         build: False refuses to mine a set that is not there.
+        plugins: whose miners there are; by default those of all installed plugins.
 
     Raises:
         NotMined: `build` is False, and the set is not there.
@@ -72,7 +74,8 @@ def resolve(
         OptionsInvalid: a damaged file, or one made from other inputs; says which.
     """
     spec = spec or dataset.card.options
-    if spec in host().miners:
+    miners = (plugins or host()).miners
+    if spec in miners:
         return find_or_build(
             dataset,
             split,
@@ -82,6 +85,7 @@ def resolve(
             dataset_digest=dataset_digest,
             progress=progress,
             build=build,
+            plugins=plugins,
         )
     if spec == "published":
         from fgvr_bench.core.published import published_set
@@ -95,7 +99,7 @@ def resolve(
                     f"option set {spec} does not exist.",
                     hint=f"Make it with: fgvr-bench options build --dataset {dataset.card.name} --out {spec}",
                 )
-            host().miners.find(spec)
+            miners.find(spec)
     loaded = OptionSet.load(path)
     if loaded.header.get("dataset_digest") and dataset_digest is None:
         dataset_digest = digest_of(dataset, split, progress)
@@ -113,6 +117,7 @@ def find_or_build(
     dataset_digest: str | None = None,
     progress: Progress = quiet,
     build: bool = True,
+    plugins: Host | None = None,
 ) -> OptionSet:
     """Return the stored set whose inputs are these, or mine it; two processes mine it once.
 
@@ -122,7 +127,7 @@ def find_or_build(
         UsageError: k out of range, or a setting that the miner does not have.
         DataInvalid: fewer than two labels, or no examples.
     """
-    miner = host().miners[miner_name]
+    miner = (plugins or host()).miners[miner_name]
     settings = settings or MiningSettings()
     _check_request(dataset, split, settings)
     settings = replace(settings, dataset_digest=dataset_digest or digest_of(dataset, split, progress))
