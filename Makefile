@@ -13,7 +13,7 @@ RESULTS := build/demo
 # What another environment put there must not leak into this one.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: demo test trust results test-wheel lint format docs site clean distclean venv
+.PHONY: demo test trust results test-wheel lint format docs transcripts site clean distclean venv
 
 demo: venv
 	@$(PY) -m fgvr_bench run --model moth-idefics2 --model moth-finedefics --model moth-clip --model random --model always-a --dataset moth-24 --results-dir $(RESULTS)
@@ -52,6 +52,10 @@ trust: venv
 # Tables of models and datasets and the help of every command, from the code itself.
 docs: venv
 	$(PY) scripts/generate_docs.py
+
+# Types the commands of the pages for beginners; WRITE=--write puts what they print into the pages.
+transcripts: venv
+	$(PY) scripts/transcripts.py $(WRITE) docs/quick-start.md docs/tutorials/*.md
 
 # A dead link or a page without a place in the navigation is an error.
 site: venv

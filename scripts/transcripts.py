@@ -4,7 +4,8 @@
     python scripts/transcripts.py --write docs/tutorials/*.md    # put in what was printed
 
 A block of ``console`` has lines that begin with ``$``, each followed by what it prints; a block with ``title="PATH"``
-is a file, written where the page comes to it.  ``...`` stands for anything, and ids of runs may differ.
+is a file, written where the page comes to it.  ``export`` holds for the commands after it.  ``...`` stands for
+anything; ids of runs, and seconds, may differ.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def same(expected: str, printed: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    lines = re.sub(r"\b[0-9a-f]{12}\b", "RUN", text).strip("\n").splitlines()
+    lines = re.sub(r"\b[0-9a-f]{12}\b|\b[\d.]+ ?s\b", "#", text).strip("\n").splitlines()
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
@@ -70,24 +71,35 @@ def make_environment(folder: Path, *wheels: Path) -> Path:
 
 
 def play(page: str, folder: Path, programs: Path) -> list[tuple[Step, str]]:
-    """Do what a page says in an empty folder; return each command with what it printed."""
-    home = folder.parent / f"{folder.name}-home"
-    home.mkdir(parents=True)
+    """Do what a page says in an empty folder; return each command with what it printed.
+
+    Beside the folder lies a home, whose caches serve all pages that are played there.  What a page installs is gone
+    when it ends.
+    """
     folder.mkdir(parents=True)
+    home = folder.parent / "home"
+    home.mkdir(exist_ok=True)
     kept = {name: os.environ[name] for name in ("LANG", "LC_ALL", "OMP_NUM_THREADS") if name in os.environ}
     quiet = {"HF_HUB_OFFLINE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     given = {"HOME": str(home), "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "100"}
-    told = []
+    told: list[tuple[Step, str]] = []
+    exported = ""
     for step in steps(page):
         if step.path is not None:
             (folder / step.path).parent.mkdir(parents=True, exist_ok=True)
             (folder / step.path).write_text(step.text)
             continue
         done = subprocess.run(
-            ["bash", "-c", step.text], cwd=folder, env={**kept, **quiet, **given}, text=True,
+            ["/bin/sh", "-c", exported + step.text], cwd=folder, env={**kept, **quiet, **given}, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         told.append((step, done.stdout))
+        if step.text.startswith("export "):
+            exported += f"{step.text}\n"
+    installed = [name for step, _ in told for name in re.findall(r"^pip install -q -e (\S+)", step.text)]
+    if installed:
+        pip = [programs / "python", "-m", "pip", "uninstall", "--quiet", "--yes", *installed]
+        subprocess.run(pip, cwd=folder, check=True, capture_output=True)
     return told
 
 

@@ -40,7 +40,7 @@ def test_each_letter_s_accuracy_and_share_are_part_of_the_results(tmp_path: Path
     assert positions == {"A": [40, 40, 160], "B": [40, 0, 0], "C": [40, 0, 0], "D": [40, 0, 0]}
     done = CliRunner().invoke(score, [str(tmp_path), "--positions"])
     assert done.exit_code == 0, done.output
-    assert done.stdout.splitlines()[-4].split()[2:] == ["A", "40", "100.0", "%", "100.0", "%"]
+    assert done.stdout.splitlines()[-4].split()[3:] == ["A", "40", "100.0", "%", "100.0", "%"]
 
 
 def test_a_figure_edited_by_hand_comes_out_and_can_be_mended(tmp_path: Path) -> None:

@@ -65,6 +65,13 @@ def score(
     _raise_for(failed, differing, len(paths))
 
 
+NAMES = ("model", "dataset", "run")
+
+
+def _names(scored: Rescored) -> tuple[str, str, str]:
+    return scored.model, scored.dataset, scored.folder.path.name
+
+
 def _show_positions(found: list[Rescored]) -> None:
     """Print accuracy by the letter that the truth stood behind, and how often each letter was given."""
     rows = []
@@ -72,9 +79,9 @@ def _show_positions(found: list[Rescored]) -> None:
         asked = sum(counts[0] for counts in each.positions.values())
         for letter, (stood, right, given) in sorted(each.positions.items()):
             accuracy = percent(right / stood if stood else None)
-            rows.append((each.model, each.dataset, letter, f"{stood:,}", accuracy, percent(given / asked)))
+            rows.append((*_names(each), letter, f"{stood:,}", accuracy, percent(given / asked)))
     click.echo()
-    print_table(["model", "dataset", "letter", "truth there", "accuracy there", "given"], rows)
+    print_table([*NAMES, "letter", "truth there", "accuracy there", "given"], rows)
 
 
 def _figures(name: str, *values: float | None) -> list[str]:
@@ -104,16 +111,16 @@ def _raise_for(failed: dict[Path, FgvrError], differing: list[Rescored], total: 
 
 def _show(found: list[Rescored], rules: bool) -> None:
     print_table(
-        ["model", "dataset", "protocol", "task", "metric", "stored", "now"],
+        [*NAMES, "protocol", "task", "metric", "stored", "now"],
         [
-            (each.model, each.dataset, each.protocol, each.task, name, *_figures(name, each.stored.get(name), value))
+            (*_names(each), each.protocol, each.task, name, *_figures(name, each.stored.get(name), value))
             for each in found
             for name, value in each.metrics.items()
         ],
     )
     if rules:
-        rows = [(each.model, each.dataset, rule, f"{count:,}") for each in found for rule, count in each.rules.items()]
+        rows = [(*_names(each), rule, f"{count:,}") for each in found for rule, count in each.rules.items()]
         click.echo()
-        print_table(["model", "dataset", "rule", "answers"], sorted(rows))
+        print_table([*NAMES, "rule", "answers"], sorted(rows))
     for problem in [problem for each in found for problem in each.problems]:
         note(problem)
