@@ -101,7 +101,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", type=Path, default=None, help="folder for the checkpoints of 'both stages'")
     parser.add_argument("--workers", type=int, default=0, help="processes on the processor (0: this one)")
     parser.add_argument("--gpu-workers", type=int, default=0, help="processes on the GPU, beside those")
-    parser.add_argument("--nice", type=int, default=0, help="how far workers stand back from other processes")
     parser.add_argument("--minutes", type=float, default=None, help="stop then, unfinished models unmeasured")
 
 

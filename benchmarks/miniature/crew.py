@@ -246,7 +246,6 @@ def _work(pipe: Connection, settings: argparse.Namespace, device: str) -> None:
     os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
     if device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    os.nice(settings.nice)
     import torch
 
     torch.set_num_threads(1)
