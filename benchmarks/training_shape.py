@@ -148,10 +148,17 @@ def quantise(model: Any, device: torch.device, dtype: torch.dtype) -> None:
 
 
 def make_batch(
-    config: Any, shape: Shape, samples: int, device: torch.device, dtype: torch.dtype, reading: Reading, stage: str
+    config: Any,
+    shape: Shape,
+    samples: int,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    reading: Reading,
+    stage: str,
+    seed: int | None = None,
 ) -> dict[str, torch.Tensor]:
     """Return a batch of random content in the shape that was measured; without texts in stage ``two``."""
-    generator = torch.Generator().manual_seed(samples)
+    generator = torch.Generator().manual_seed(samples if seed is None else seed)
     words = config.text_config.vocab_size - 4
 
     def texts(count: int, length: int) -> torch.Tensor:

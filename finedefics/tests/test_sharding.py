@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import runpy
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,15 @@ def test_accelerate_takes_the_settings_for_deepspeed_as_they_are(stage: int) -> 
     assert (plugin.zero_stage, plugin.gradient_accumulation_steps) == (stage, 4)
     assert plugin.deepspeed_config["bf16"] == {"enabled": True}
     assert "auto" not in str(plugin.deepspeed_config)
+
+
+def test_the_check_of_several_gpus_runs_on_a_processor(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(__file__).resolve().parents[2] / "benchmarks"
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setattr(sys, "argv", ["sharded.py", "--tiny", "--parts", "whole"])
+    runpy.run_path(str(folder / "sharded.py"), run_name="__main__")
+    said = capsys.readouterr().out
+    assert "failed" not in said
+    assert said.count(": loss ") == 3

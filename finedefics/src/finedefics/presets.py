@@ -80,7 +80,7 @@ class Recipe:
     )
     recompute: bool = _setting(False, "Recompute activations in the backward pass: less memory, more time.", OURS)
     compiled: bool | None = _setting(
-        None, "Compile the layers (a minute, then faster).  [default: on a GPU, but for QLoRA]", OURS
+        None, "Compile the layers (a minute, then faster).  [default: on a GPU, but for QLoRA and --shard]", OURS
     )
     seed: int = _setting(0, "Decides order of rows, first adapters and dropout.", OURS)
 

@@ -160,14 +160,14 @@ def _train(
 
     from finedefics.loading import choose_trained
     from finedefics.modules import make_stage
-    from finedefics.sharding import fit
+    from finedefics.sharding import fit, sharding_of
 
     set_seed(recipe.seed)
     model = choose_trained(start.model, recipe)
     if recipe.recompute:
         with quiet():  # the name of this changed in transformers 5.23; the old one goes on to work
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    if compiles(recipe, accelerator.device.type):
+    if compiles(recipe, accelerator.device.type, sharding_of(accelerator)):
         from finedefics.speed import compile_layers
 
         compile_layers(model)
@@ -193,11 +193,11 @@ def _train(
     return trained
 
 
-def compiles(recipe: Recipe, device_type: str) -> bool:
-    """Say whether a recipe compiles the layers on a kind of device."""
+def compiles(recipe: Recipe, device_type: str, sharding: str | None = None) -> bool:
+    """Say whether a recipe compiles the layers on a kind of device; sharded ones only where it says so."""
     if recipe.compiled is not None:
         return recipe.compiled
-    return device_type == "cuda" and recipe.method != "qlora"
+    return device_type == "cuda" and recipe.method != "qlora" and sharding is None
 
 
 def _as_it_was(model: Any, recipe: Recipe) -> None:

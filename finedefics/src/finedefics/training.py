@@ -55,7 +55,7 @@ class Training:
         self.accelerator = accelerator
         self.plan: Plan = make_plan(len(rows), recipe, accelerator.num_processes)
         self.trained = [name for name, parameter in stage.module.named_parameters() if parameter.requires_grad]
-        optimizer, self.schedule = _optimiser(stage.module, recipe, self.plan.steps)
+        optimizer, self.schedule = _optimiser(stage.module, recipe, self.plan.steps, accelerator.device.type)
         self.module, self.optimizer = accelerator.prepare(stage.module, optimizer)
         accelerator.register_for_checkpointing(self.schedule)
         self.checkpoints = (
@@ -216,7 +216,7 @@ def _finite(norm: Any) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _optimiser(module: Any, recipe: Recipe, steps: int) -> tuple[Any, Any]:
+def _optimiser(module: Any, recipe: Recipe, steps: int, device_type: str) -> tuple[Any, Any]:
     """Return AdamW, with weight decay for matrices only, and the course of its learning rate."""
     import torch
     from transformers import get_scheduler
@@ -231,7 +231,7 @@ def _optimiser(module: Any, recipe: Recipe, steps: int) -> tuple[Any, Any]:
         lr=recipe.learning_rate,
         betas=(recipe.beta1, recipe.beta2),
         eps=recipe.epsilon,
-        fused=all(parameter.is_cuda for parameter in trained) or None,
+        fused=device_type == "cuda" or None,  # weights go there later; unfused, a copy of all of them is made
     )
     schedule = get_scheduler(recipe.schedule, optimizer, recipe.warmup_steps, steps)
     return optimizer, schedule
