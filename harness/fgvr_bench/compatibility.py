@@ -22,7 +22,7 @@ STATEMENT = "FGVR_BENCH_API"
 UNSTATED = "1.0"
 
 
-def misfit(stated: Any, api_version: str = API_VERSION) -> str | None:
+def misfit(stated: Any, api_version: str | None = None) -> str | None:
     """Say in a sentence why a plugin written for one version cannot be used with another; None where it can.
 
     >>> misfit("1.0") is None
@@ -32,8 +32,8 @@ def misfit(stated: Any, api_version: str = API_VERSION) -> str | None:
     >>> misfit("1.9", api_version="2.0")
     'it is written for version 1.9 of the plugin interface, and this fgvr-bench has 2.0. Upgrade the plugin.'
     """
-    if stated is None:
-        stated = UNSTATED
+    stated = UNSTATED if stated is None else stated
+    api_version = api_version or API_VERSION
     if not isinstance(stated, str) or not re.fullmatch(r"\d+\.\d+", stated):
         return f"its {STATEMENT} is {stated!r}; it is a text of two numbers, for example {API_VERSION!r}."
     wanted, here = _numbers(stated), _numbers(api_version)

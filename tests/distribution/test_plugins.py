@@ -5,37 +5,22 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from outside import COMMAND, GOOD, load, of
 from toy import Registration, ToyModel, ToyPlugin
 
 from fgvr_bench import hookimpl
-from fgvr_bench.core.host import Host, PluginInfo, load_commands
+from fgvr_bench.core.host import Host, load_commands
 from fgvr_bench.errors import NameClash, UnknownName
 from fgvr_bench.interfaces import ModelPlugin
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
-
-GOOD = """
-    from fgvr_bench import hookimpl
-    from fgvr_bench.interfaces import ModelCard, ModelPlugin
-
-    class Plugin(ModelPlugin):
-        def __init__(self, name):
-            self.card = ModelCard(name, "A model from outside")
-
-        def load(self, settings):
-            raise NotImplementedError
-
-    @hookimpl
-    def register_models(register):
-        register(Plugin("outside-model"))
-"""
 
 BROKEN = {
     "an import that is missing": ("import a_module_that_is_not_there", "No module named 'a_module_that_is_not_there'"),
@@ -82,21 +67,6 @@ def bundled() -> list[str]:
     made = Host()
     made.load_entry_points()
     return made.models.names()
-
-
-def load(folder: Path, monkeypatch: pytest.MonkeyPatch, disabled: Sequence[str] = ()) -> Host:
-    """Return a fresh host that sees the distributions of a folder beside those installed."""
-    monkeypatch.syspath_prepend(folder)
-    for module in folder.glob("*.py"):
-        monkeypatch.delitem(sys.modules, module.stem, raising=False)  # one of another test
-    made = Host()
-    made.load_entry_points(frozenset(disabled))
-    return made
-
-
-def of(host: Host, distribution: str) -> PluginInfo:
-    """Return what became of the plugin of a distribution."""
-    return next(info for info in host.plugins if info.distribution == distribution)
 
 
 def test_every_bundled_plugin_loads() -> None:
@@ -323,20 +293,6 @@ def test_events_are_among_what_a_plugin_provides() -> None:
             """Listen."""
 
     assert Host().add(Listener(), "listener").provides == ("event:run_started",)
-
-
-COMMAND = """
-    import click
-    from fgvr_bench import hookimpl
-
-    @click.command()
-    def hello():
-        click.echo("hello from outside")
-
-    @hookimpl
-    def register_commands(register):
-        register(hello)
-"""
 
 
 def run(call: Call, folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
