@@ -45,3 +45,28 @@ def test_products_on_a_cpu_are_left_as_they_are() -> None:
     with split_products(SplitWeights()):
         assert torch.equal(layer(values), expected)
     assert torch.backends.mha.get_fastpath_enabled() == before
+
+
+def attention(width: int) -> torch.nn.MultiheadAttention:
+    return torch.nn.MultiheadAttention(width, 4, batch_first=True).eval().requires_grad_(False)
+
+
+def test_the_projections_of_an_attention_layer_are_split_too() -> None:
+    torch.manual_seed(0)
+    layer, values, weights = attention(64), torch.randn(3, 9, 64), SplitWeights()
+    exact = layer.double()(*[values.double()] * 3, need_weights=False)[0]
+    layer.float()
+    with split_products(weights, "cpu"):
+        split = layer(values, values, values, need_weights=False)[0]
+    assert len(weights) == 2
+    assert float((split - exact).abs().max()) < 2e-6
+
+
+def test_an_attention_layer_with_a_mask_is_left_as_it_is() -> None:
+    layer, values, weights = attention(16), torch.randn(2, 5, 16), SplitWeights()
+    mask = torch.ones(5, 5).triu(1).bool()
+    expected = layer(values, values, values, need_weights=False, attn_mask=mask)[0]
+    with split_products(weights, "cpu"):
+        masked = layer(values, values, values, need_weights=False, attn_mask=mask)[0]
+    assert torch.allclose(masked, expected, atol=1e-6)
+    assert len(weights) == 0

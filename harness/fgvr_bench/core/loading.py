@@ -38,6 +38,15 @@ class PreparedBatch:
     stop: FgvrError | None = None
     """What keeps the run from going on; raised by whoever takes the batch."""
 
+    def pin_memory(self) -> PreparedBatch:
+        """Move tensors to where a GPU may copy them from by itself: for torch's data loader."""
+        if isinstance(self.payload, dict):
+            self.payload = {
+                name: value.pin_memory() if hasattr(value, "pin_memory") else value
+                for name, value in self.payload.items()
+            }
+        return self
+
 
 class BatchSource:
     """Makes prepared batches by their question numbers; what torch's data loader indexes in its workers."""

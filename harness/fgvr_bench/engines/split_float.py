@@ -8,6 +8,7 @@ that precision, summed in float32 (Markidis et al., "NVIDIA Tensor Core Programm
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -22,16 +23,22 @@ LARGEST = 1024.0
 
 
 @contextlib.contextmanager
-def split_products(weights: SplitWeights) -> Iterator[None]:
-    """Compute every linear layer with float32 input on a CUDA device by split products while the block runs."""
+def split_products(weights: SplitWeights, device: str = "cuda") -> Iterator[None]:
+    """Compute every linear layer with float32 input on a kind of device by split products while the block runs."""
     import torch
     from torch.overrides import TorchFunctionMode
 
+    functional = torch.nn.functional
+    splits: dict[Any, Any] = {
+        functional.linear: split_linear,
+        functional.multi_head_attention_forward: split_attention,  # hides its linear layers
+    }
+
     class Mode(TorchFunctionMode):
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            if func is torch.nn.functional.linear and args[0].is_cuda and args[0].dtype == torch.float32:
-                return split_linear(weights, *args, **(kwargs or {}))
-            return func(*args, **(kwargs or {}))
+            fits = func in splits and args[0].device.type == device and args[0].dtype == torch.float32
+            split = splits[func](weights, *args, **(kwargs or {})) if fits else None
+            return func(*args, **(kwargs or {})) if split is None else split
 
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # one operator for a whole attention layer hides its products
@@ -49,6 +56,9 @@ class SplitWeights:
         from torch.utils.weak import WeakTensorKeyDictionary
 
         self._known = WeakTensorKeyDictionary()
+
+    def __len__(self) -> int:
+        return len(self._known)
 
     def of(self, weight: torch.Tensor) -> tuple[torch.Tensor, float]:
         """Return (h, h, l) side by side, shape (out, 3 × in), float16, and what a product has to be scaled by."""
@@ -80,6 +90,42 @@ def split_linear(
     if bias is not None:
         product.add_(bias)
     return product.view(*values.shape[:-1], weight.shape[0])
+
+
+def split_attention(
+    weights: SplitWeights,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    *args: Any,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None] | None:
+    """Return what ``torch.nn.functional.multi_head_attention_forward`` does of a layer without masks, else None.
+
+    Args:
+        weights: split weights.
+        query: shape (tokens, batch, width); `key` and `value` are the same tensor.
+        key: see `query`.
+        value: see `query`.
+        args: as that function takes them.
+        kwargs: likewise.
+    """
+    import torch
+
+    functional = torch.nn.functional
+    known = inspect.signature(functional.multi_head_attention_forward).bind(query, key, value, *args, **kwargs)
+    known.apply_defaults()
+    given = known.arguments
+    masks = ("key_padding_mask", "attn_mask", "bias_k", "bias_v", "static_k", "static_v", "add_zero_attn")
+    plain = not any(given[name] is not None and given[name] is not False for name in masks)
+    if not plain or given["need_weights"] or given["training"] or key is not query or value is not query:
+        return None
+    tokens, batch, width = query.shape
+    heads = given["num_heads"]
+    packed = split_linear(weights, query, given["in_proj_weight"], given["in_proj_bias"])
+    parts = packed.view(tokens, batch, 3, heads, width // heads).permute(2, 1, 3, 0, 4)
+    mixed = functional.scaled_dot_product_attention(*parts).permute(2, 0, 1, 3).reshape(tokens, batch, width)
+    return split_linear(weights, mixed, given["out_proj_weight"], given["out_proj_bias"]), None
 
 
 def widen(rows: torch.Tensor) -> torch.Tensor:
