@@ -10,12 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from toy import ToyPlugin
 
 from fgvr_bench.core import mat_files
 from fgvr_bench.core.annotations import read_mat
+from fgvr_bench.core.field_guide import read_guide
 from fgvr_bench.core.files import read_json, write_text
 from fgvr_bench.core.locks import describe_lock, lock
 from fgvr_bench.core.option_files import OptionSet, write_options
+from fgvr_bench.engines.openai_api.faults import words_of
 from fgvr_bench.errors import DataInvalid, FgvrError, OptionsInvalid
 from fgvr_bench.types import Options
 
@@ -63,6 +66,10 @@ def test_json_that_is_nested_too_deeply_is_refused_in_words(tmp_path: Path) -> N
         read_json(tmp_path / "deep.json", "any", (1,))
     (tmp_path / "deep.lock").write_text("[" * 100_000)
     assert describe_lock(tmp_path / "deep.lock") is None
+    (tmp_path / "guide.jsonl").write_text("[" * 100_000)
+    with pytest.raises(FgvrError, match=r"guide\.jsonl, line 1 is no JSON: it is nested too deeply"):
+        read_guide(str(tmp_path / "guide.jsonl"), ToyPlugin().open([]))
+    assert len(words_of("[" * 100_000)) == 300, "what a server says"
 
 
 def test_half_a_character_in_an_option_set_is_refused_in_words(tmp_path: Path) -> None:

@@ -22,10 +22,12 @@ from hypothesis import strategies as st
 from layouts import KEYS, Plan, lay_out, small_plan
 from PIL import Image
 from test_run_story import play
-from toy import toy_host
+from toy import ToyPlugin, toy_host
 
 from fgvr_bench.cli.results import FORMATS
 from fgvr_bench.core.digest import dataset_digest
+from fgvr_bench.core.experiment import combine, read_experiment
+from fgvr_bench.core.field_guide import read_guide
 from fgvr_bench.core.host import host
 from fgvr_bench.core.images import ImageInvalid, decode_image
 from fgvr_bench.core.importing import import_run
@@ -43,6 +45,7 @@ from fgvr_bench.core.run_folder import RunFolder
 from fgvr_bench.core.subset import read_subset
 from fgvr_bench.core.taxonomy import read_taxonomy
 from fgvr_bench.core.unpack import unpack
+from fgvr_bench.engines.openai_api.faults import words_of
 from fgvr_bench.errors import FgvrError
 from fgvr_bench.types import FileImage, Options, Response, letters_for
 
@@ -206,6 +209,79 @@ def test_tables_and_lists(archives: Any, place: Folder, kind: str, how: Any) -> 
             read_reported([place])
         else:
             read_rows(path, path.read_bytes())
+
+
+EXPERIMENTS = {
+    ".toml": b"""protocol = "fgvr-1"
+limit = 200
+blank-images = true
+model = ["moth-clip", "random"]
+model-arg = {quantize = "4bit"}
+[[dataset]]
+name = "moth-24"
+options = "random"
+permutations = "cyclic"
+""",
+    ".yaml": b"""protocol: fgvr-1
+limit: 200
+batch-size: auto
+model:
+  - moth-clip
+  - {name: random, device: cpu}
+dataset: &it
+  - name: moth-24
+    limit: 20
+""",
+}
+
+
+@inputs(0.06, kind=st.sampled_from(sorted(EXPERIMENTS)), how=spoils)
+def test_experiments(place: Folder, kind: str, how: Any) -> None:
+    path = place / f"experiment{kind}"
+    path.write_bytes(spoilt(EXPERIMENTS[kind], how))
+    with in_time(), contextlib.suppress(FgvrError):
+        read = read_experiment(path, host())
+        combine(read, [], [], {})
+
+
+@inputs(0.03, how=spoils)
+def test_answers_of_servers(how: Any) -> None:
+    whole = b'{"error":{"message":"no such model","type":"NotFound","code":404},"detail":[{"msg":"field required"}]}'
+    with in_time():
+        text = spoilt(whole, how).decode("utf-8", "replace")
+        assert len(words_of(text)) <= 300
+
+
+@inputs(0.03, kind=st.sampled_from(["csv", "jsonl"]), how=spoils)
+def test_field_guides(place: Folder, kind: str, how: Any) -> None:
+    dataset = ToyPlugin().open([])
+    rows = [(label, f"a {label.lower()} thing") for label in dataset.labels()]
+    whole = {
+        "csv": "label,description\n" + "".join(f"{label},{text}\n" for label, text in rows),
+        "jsonl": "".join(json.dumps({"label": label, "description": text}) + "\n" for label, text in rows),
+    }[kind]
+    path = place / f"guide.{kind}"
+    path.write_bytes(spoilt(whole.encode(), how))
+    with in_time(), contextlib.suppress(FgvrError):
+        assert list(read_guide(str(path), dataset)) == list(dataset.labels())
+
+
+@inputs(0.03, how=spoils)
+def test_tables_of_pictures(place: Folder, how: Any) -> None:
+    root = place / "table"
+    if not root.exists():
+        root.mkdir()
+        for number in range(4):
+            (root / f"{number}.jpg").write_bytes(PICTURES[0])
+    path = root / "birds.csv"
+    path.write_bytes(
+        spoilt(b"image,label,split\n0.jpg,Knot,test\n1.jpg,Ruff,test\n2.jpg,Knot,train\n3.jpg,Ruff,test\n", how)
+    )
+    with in_time(), contextlib.suppress(FgvrError):
+        plugin, argument = host().datasets.find(f"csv:{path}")
+        dataset = plugin.open([], argument)
+        for example in dataset.examples():
+            assert example.label in dataset.labels()
 
 
 @pytest.mark.parametrize("kind", sorted(FORMATS))

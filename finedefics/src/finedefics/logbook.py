@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fgvr_bench.core.files import atomic_writer, canonical_json, write_jsonl
+from fgvr_bench.core.files import atomic_writer, canonical_json, parse_json, write_jsonl
 from fgvr_bench.core.progress import Progress, quiet
 from fgvr_bench.errors import FgvrError
 
@@ -104,12 +103,19 @@ class Logbook:
 
 
 def read_log(folder: Path) -> list[StepRecord]:
-    """Return the records of a run's folder; a last line that was cut off is left out."""
+    """Return the records of a run's folder; a last line that was cut off is left out.
+
+    Raises:
+        FgvrError: a line is damaged.
+    """
     try:
         lines = (folder / LOG).read_bytes().split(b"\n")[:-1]
     except OSError:
         return []
-    return [StepRecord(**json.loads(line)) for line in lines]
+    try:
+        return [StepRecord(**parse_json(line)) for line in lines]
+    except (TypeError, ValueError) as error:
+        raise FgvrError(f"{folder / LOG} is damaged: {error}.", hint="Delete it; the run goes on without.") from error
 
 
 def plot_losses(records: Sequence[StepRecord], path: Path) -> None:

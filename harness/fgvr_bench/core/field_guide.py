@@ -8,14 +8,13 @@ description a line (a first line ``label,description`` is a head), or JSON Lines
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fgvr_bench.core.annotations import read_lines
-from fgvr_bench.core.files import digest
+from fgvr_bench.core.files import digest, parse_json
 from fgvr_bench.core.names import did_you_mean
 from fgvr_bench.core.paths import at_home
 from fgvr_bench.errors import DataInvalid, UsageError
@@ -137,7 +136,7 @@ def _rows(path: Path) -> Iterator[tuple[str, str, str]]:
 
 def _from_json(line: str, where: str) -> tuple[str, str]:
     try:
-        value = json.loads(line)
+        value = parse_json(line)
     except ValueError as error:
         raise DataInvalid(f"{where} is no JSON: {error}.") from error
     if not isinstance(value, dict) or not all(isinstance(value.get(key), str) for key in KEYS):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fgvr_bench.core.files import atomic_writer
+from fgvr_bench.core.files import atomic_writer, parse_json
 from fgvr_bench.core.records import from_line
 from fgvr_bench.types import Response
 
@@ -53,6 +52,6 @@ def without_failures(lines: Sequence[bytes], path: Path) -> int:
 
 def _failed(line: bytes) -> bool:
     try:
-        return "error" in json.loads(line)
+        return "error" in parse_json(line)
     except ValueError:
         return False

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fgvr_bench.core.files import canonical_json, write_text
+from fgvr_bench.core.files import canonical_json, parse_json, write_text
 from fgvr_bench.core.names import slug
 from fgvr_bench.core.paths import at_home, cache_folder
 from fgvr_bench.errors import FgvrError, ModelUnavailable, UsageError
@@ -115,7 +114,7 @@ def file_digest(path: Path) -> str:
 
 def _kept_digest(kept: Path, key: list[Any]) -> str | None:
     try:
-        entry = json.loads(kept.read_bytes())
+        entry = parse_json(kept.read_bytes())
         return str(entry["sha256"]) if entry["key"] == key else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -8,14 +8,13 @@ to value) and ``description``.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fgvr_bench.core.files import canonical_json, check_format, write_jsonl
+from fgvr_bench.core.files import canonical_json, check_format, parse_json, write_jsonl
 from fgvr_bench.errors import DataInvalid, DataNotFound, FgvrError
 from fgvr_bench.types import Example, FileImage
 from finedefics.data.texts import one_line
@@ -115,7 +114,7 @@ def writable(path: Path) -> None:
         return
     try:
         with path.open("rb") as file:
-            check_format(json.loads(file.readline()), FORMAT, (VERSION,), path)
+            check_format(parse_json(file.readline()), FORMAT, (VERSION,), path)
     except (OSError, ValueError, FgvrError) as error:
         raise FgvrError(
             f"{path} is there and holds no descriptions; it was left as it is.", hint="Name another --out."
@@ -163,7 +162,7 @@ def read_descriptions(path: Path) -> Descriptions:
 
 def _json(line: bytes, path: Path, number: int) -> Any:
     try:
-        return json.loads(line)
+        return parse_json(line)
     except ValueError as error:
         raise DataInvalid(f"{path}, line {number}: no JSON ({error}).", hint=MAKE) from error
 

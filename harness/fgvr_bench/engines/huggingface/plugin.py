@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from fgvr_bench.core.files import parse_json
 from fgvr_bench.core.order import TOGETHER
 from fgvr_bench.core.paths import at_home
 from fgvr_bench.engines.checkpoints import Checkpoint, checkpoint_identity, find_checkpoint, folder_digest
@@ -209,7 +209,7 @@ def json_value(text: str) -> Json:
     if text.lower() in {"yes", "no", "true", "false", "on", "off"}:
         return yes_or_no(text)
     try:
-        value: Json = json.loads(text)
+        value: Json = parse_json(text)
     except ValueError:
         return text
     return value

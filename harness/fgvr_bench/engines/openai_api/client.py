@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fgvr_bench.core.files import parse_json
 from fgvr_bench.engines.openai_api.address import Address
 from fgvr_bench.engines.openai_api.background import Background
 from fgvr_bench.engines.openai_api.faults import Lost, Retry, Unanswered, fault_of, words_of
@@ -167,7 +168,7 @@ class Client:
 
     def _content(self, answer: httpx2.Response, text: str) -> Any:
         try:
-            content = json.loads(text)
+            content = parse_json(text)
         except ValueError:
             if "html" in answer.headers.get("content-type", "").lower():
                 raise ModelUnavailable(

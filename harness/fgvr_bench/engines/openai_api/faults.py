@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from fgvr_bench.core.files import parse_json
 from fgvr_bench.core.names import near
 from fgvr_bench.engines.openai_api.address import Address
 from fgvr_bench.errors import FgvrError, ModelUnavailable
@@ -174,7 +175,7 @@ def words_of(text: str) -> str:
     'no such model'
     """
     try:
-        found = _message(json.loads(text))
+        found = _message(parse_json(text))
     except ValueError:
         found = re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL | re.IGNORECASE)
     line = "".join(char if char.isprintable() else "?" for char in " ".join(found.split()))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fgvr_bench.core.files import parse_json
 from fgvr_bench.engines.openai_api.address import Address, parse_address
 from fgvr_bench.engines.openai_api.faults import NoSuchPath, Refused, Unanswered, offered
 from fgvr_bench.engines.openai_api.keys import OPENAI, OWN, find_key
@@ -198,7 +198,7 @@ def _fields(text: str) -> dict[str, Json]:
     Raises:
         ValueError: no JSON object, or fields that are settled elsewhere.
     """
-    value = json.loads(text)
+    value = parse_json(text)
     if not isinstance(value, dict):
         raise ValueError('write a JSON object, such as {"top_k": 1}')
     if settled := sorted(OWN_FIELDS & value.keys()):
