@@ -13,12 +13,11 @@ from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
-WIDTH = 130
-
 
 def picture(printed: str) -> str:
     """Return an SVG of a terminal in which ``make demo`` was typed; it refers to nothing outside itself."""
-    console = Console(record=True, width=WIDTH, file=open("/dev/null", "w"))  # noqa: SIM115
+    width = max(map(len, printed.splitlines())) + 1
+    console = Console(record=True, width=width, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(Text.assemble(("$ ", "bold green"), ("make demo", "bold")))
     for line in printed.splitlines():
         console.print(
