@@ -60,8 +60,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             for place in range(start, min(end, len(data)), 1 << 16):
                 piece = data[place : min(place + (1 << 16), end)]
+                site.served += len(piece)  # before the client has it, and looks
                 self.wfile.write(piece)
-                site.served += len(piece)
                 time.sleep(site.seconds_a_piece)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name

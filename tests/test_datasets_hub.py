@@ -329,5 +329,7 @@ def test_a_run_on_a_saved_dataset_is_a_run_like_any_other(tmp_path: Path) -> Non
     (run,) = (tmp_path / "results").rglob("run.json")
     inputs = json.loads(run.read_text())["inputs"]["dataset"]
     assert (inputs["name"], inputs["noun"]) == (f"hf:{tmp_path}/birds", "birds")
+    fetched = CliRunner().invoke(fgvr_bench, ["datasets", "fetch", f"hf:{tmp_path}/birds"])
+    assert f"hf:{tmp_path}/birds is on this machine: 8 test.\nCheck it with: " in fetched.output
     checked = CliRunner().invoke(fgvr_bench, ["datasets", "verify", f"hf:{tmp_path}/birds"])
     assert checked.exit_code == 0, checked.output

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import gzip
+import hashlib
+import http.server
 import json
 import pickle
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +23,7 @@ from fgvr_bench.core.images import decode_image
 from fgvr_bench.errors import DataInvalid, DataNotFound, UsageError
 from fgvr_bench.interfaces import Dataset
 from fgvr_bench.testing import check_dataset
-from fgvr_datasets._torchvision import Samples, below
+from fgvr_datasets._torchvision import Samples, below, kinds
 
 LAND = ["Forest", "River", "SeaLake", "Highway"]
 
@@ -74,10 +80,11 @@ def opened(argument: str, *roots: Path) -> Dataset:
     return plugin.open(roots, found)
 
 
-@pytest.mark.parametrize("name", [name for name in SETS if name != "GTSRB"])  # its labels come with its pixels
+@pytest.mark.parametrize("name", SETS)
 def test_each_passes_the_conformance_kit(name: str, tmp_path: Path) -> None:
     SETS[name](tmp_path)
-    check_dataset(host().datasets["torchvision:x"], roots=[tmp_path], argument=name)
+    may_read = 3 if name == "GTSRB" else 0  # its labels come with its pixels
+    check_dataset(host().datasets["torchvision:x"], roots=[tmp_path], argument=name, may_read=may_read)
 
 
 def test_images_that_are_files_go_by_their_paths(tmp_path: Path) -> None:
@@ -137,7 +144,9 @@ def test_classes_without_names_are_remarked_on(tmp_path: Path) -> None:
 
 
 def test_what_is_absent_damaged_or_leads_elsewhere_is_said(tmp_path: Path) -> None:
-    with pytest.raises(DataNotFound, match=r"EuroSAT is not in .*torchvision says: Dataset not found.*download=True"):
+    with pytest.raises(
+        DataNotFound, match=r"EuroSAT is not in .*torchvision says: Dataset not found.*fgvr-bench datasets fetch torch"
+    ):
         opened("EuroSAT", tmp_path)
     textures(tmp_path)
     (tmp_path / "dtd/dtd/labels/test1.txt").write_text("../../../secret.jpg\n")
@@ -147,6 +156,51 @@ def test_what_is_absent_damaged_or_leads_elsewhere_is_said(tmp_path: Path) -> No
         below(tmp_path / "dtd", [str(tmp_path / "dtd" / "1.jpg"), str(tmp_path / "secret.jpg")])
     with pytest.raises(UsageError, match=r"no dataset of images with one label each"):
         Samples.of([(Path("1.jpg"), 0, 1)])
+
+
+def test_torchvision_downloads_what_fetch_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fashion(tmp_path / "served")
+    raw = tmp_path / "served/FashionMNIST/raw"
+    for file in list(raw.iterdir()):
+        (raw / f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes(), mtime=0))
+    resources = [(file.name, hashlib.md5(file.read_bytes()).hexdigest()) for file in sorted(raw.glob("*.gz"))]
+    kind = kinds()["FashionMNIST"]
+    monkeypatch.setattr(kind, "resources", resources)
+    words = ["datasets", "fetch", "torchvision:fashionmnist", "--data-root", str(tmp_path / "data")]
+    monkeypatch.setenv("FGVR_OFFLINE", "1")
+    off = CliRunner().invoke(fgvr_bench, words)
+    assert off.exit_code == 1
+    assert "has to be downloaded, but FGVR_OFFLINE" in str(off.exception)
+    monkeypatch.delenv("FGVR_OFFLINE")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    with served(raw) as address:
+        monkeypatch.setattr(kind, "mirrors", [address])
+        done = CliRunner().invoke(fgvr_bench, words)
+    assert done.exit_code == 0, done.output
+    assert f"torchvision:FashionMNIST is in {tmp_path}/data/FashionMNIST: 20 train, 10 test." in done.output
+    assert len(opened("FashionMNIST", tmp_path / "data").examples()) == 10
+    monkeypatch.setattr(kind, "mirrors", ["http://127.0.0.1:9/"])
+    with pytest.raises(DataNotFound, match=r"cannot be downloaded; torchvision says: .*See: https://docs.pytorch.org"):
+        host().datasets["torchvision:x"].fetch(tmp_path / "other", "FashionMNIST")
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Serve a folder on this machine."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def test_a_run_and_a_verification_from_the_command_line(tmp_path: Path) -> None:

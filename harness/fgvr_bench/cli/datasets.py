@@ -137,10 +137,12 @@ def fetch(names: tuple[str, ...], root: Path | None) -> None:
     place = data_roots((root,) if root else ())[0]
     bad = 0
     for name in _named(names):
-        plugin = host().datasets[name]
+        plugin, argument = host().datasets.find(name)
         present = plugin.present([place])
         try:
-            if present and not (place / plugin.card.name / "fetched.json").exists():
+            if argument is not None:
+                said = plugin.fetch(place, argument)
+            elif present and not (place / plugin.card.name / "fetched.json").exists():
                 said = [f"{plugin.card.name} is already in {present}; nothing was downloaded."]
             else:
                 said = fetch_dataset(plugin.card, place / plugin.card.name, progress)
@@ -152,7 +154,7 @@ def fetch(names: tuple[str, ...], root: Path | None) -> None:
             continue
         for text in said:
             click.echo(text)
-        click.echo(f"Check it with: fgvr-bench datasets verify {plugin.card.name}")
+        click.echo(f"Check it with: fgvr-bench datasets verify {plugin.card.name}{argument or ''}")
     if bad:
         raise SystemExit(1)
 

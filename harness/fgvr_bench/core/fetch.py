@@ -17,7 +17,7 @@ from fgvr_bench.core.files import read_json, write_json
 from fgvr_bench.core.locks import lock
 from fgvr_bench.core.progress import Progress, quiet
 from fgvr_bench.core.unpack import unpack
-from fgvr_bench.errors import DataInvalid, FgvrError, UsageError
+from fgvr_bench.errors import DataInvalid, FgvrError
 from fgvr_bench.interfaces import DatasetCard, Download
 
 ATTEMPTS = 4
@@ -177,11 +177,6 @@ def fetch_dataset(card: DatasetCard, folder: Path, progress: Progress = quiet) -
     Raises:
         FgvrError: a person has to fetch it; no space; or what `download` and `unpack` raise.
     """
-    if card.name.endswith(":"):
-        raise UsageError(
-            f"{card.name} takes what is on this machine already; there is nothing to fetch.",
-            hint=f"Name it: fgvr-bench datasets verify {card.name}PATH",
-        )
     if not (card.downloads or card.by_hand):
         return [f"{card.name} needs no files; there is nothing to fetch."]
     if not card.downloads:

@@ -175,6 +175,18 @@ class DatasetPlugin(ABC):
             DataInvalid: files are there and wrong; names file and line.
         """
 
+    def fetch(self, place: Path, argument: str) -> Sequence[str]:
+        """Bring to this machine what a name with an argument stands for, below `place` or where its own library keeps
+        such things; return a sentence for each thing done.  ``datasets fetch`` calls it.
+
+        Raises:
+            UsageError: there is nothing to fetch, as for every plugin that does not say otherwise.
+        """
+        raise UsageError(
+            f"{self.card.name} takes what is on this machine already; there is nothing to fetch.",
+            hint=f"Look at it: fgvr-bench datasets verify {self.card.name}{argument}",
+        )
+
     def spelling(self, argument: str) -> str:
         """Return the one spelling of an argument that may be typed in several ways; runs go by it."""
         return argument

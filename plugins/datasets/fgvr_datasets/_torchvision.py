@@ -14,6 +14,7 @@ from fgvr_bench.core.names import did_you_mean
 from fgvr_bench.errors import DataInvalid, DataNotFound, UsageError
 from fgvr_datasets._own import SPLITS, tidy
 
+PAGE = "https://docs.pytorch.org/vision/stable/datasets.html#image-classification"
 PICKLED = ("CIFAR10", "CIFAR100", "LSUN", "LSUNClass")
 """Their files are pickles, which may run any code when they are read."""
 OURS = {
@@ -95,8 +96,10 @@ def read_settings(kind: Any, given: Mapping[str, str]) -> dict[str, Any]:
     return read
 
 
-def make(kind: Any, root: Path, split: str, settings: Mapping[str, Any]) -> Any | None:
+def make(kind: Any, root: Path, split: str, settings: Mapping[str, Any], download: bool = False) -> Any | None:
     """Make the dataset of a split from the files below `root`; None where it has no such split.
+
+    `download` lets torchvision get what is not there.
 
     Raises:
         DataNotFound: the files are not there, or not whole; says what torchvision says.
@@ -105,6 +108,10 @@ def make(kind: Any, root: Path, split: str, settings: Mapping[str, Any]) -> Any 
     """
     parameters = inspect.signature(kind).parameters
     shared: dict[str, Any] = {"loader": os.fspath} if "loader" in parameters else {}
+    if download and "download" not in parameters:
+        raise UsageError(f"torchvision cannot download {kind.__name__}.", hint=f"See: {PAGE}")
+    if download:
+        shared["download"] = True
     if "train" in parameters:
         ways: list[dict[str, Any]] = {"train": [{"train": True}], "test": [{"train": False}]}.get(split, [])
     elif "split" in parameters:
@@ -122,7 +129,7 @@ def make(kind: Any, root: Path, split: str, settings: Mapping[str, Any]) -> Any 
                 raise UsageError(f"{kind.__name__}: {said}.") from error
             raise DataInvalid(f"{kind.__name__} in {root} is damaged; torchvision says: {said}.") from error
         except (RuntimeError, OSError) as error:
-            raise DataNotFound(f"{_first_line(error)}.") from error
+            raise DataNotFound(f"{_first_line(error).partition('. You can ')[0]}.") from error
     return None
 
 
@@ -152,10 +159,11 @@ class Samples:
             pairs = [made[place] for place in range(len(made))]
             _check(type(made).__name__, *pairs[0])
             return cls(array("q", (target for _, target in pairs)), tuple(str(path) for path, _ in pairs))
-        _check(type(made).__name__, *made[0])
+        first = made[0]
+        _check(type(made).__name__, *first)
         known = (getattr(made, name, None) for name in ("targets", "labels", "y"))
         whole = next((found for found in known if found is not None and len(found) == len(made)), None)
-        targets = whole if whole is not None else (made[place][1] for place in range(len(made)))
+        targets = whole if whole is not None else [first[1], *(made[place][1] for place in range(1, len(made)))]
         return cls(array("q", (int(target) for target in targets)), None)
 
 

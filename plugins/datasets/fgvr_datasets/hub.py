@@ -69,6 +69,10 @@ class HubDataset(Dataset):
                 else f"{self.card.title} has a class without a name."
             )
 
+    def sizes(self) -> str:
+        """Return the splits with their numbers of images, in words."""
+        return ", ".join(f"{len(table):,} {split}" for split, table in self._tables.items())
+
     def remarks(self) -> Sequence[str]:
         """Say which columns were taken for what, and which version of the dataset it is."""
         said = [f"images from column {self.image_column!r}, labels from {self.label_column!r}"]
@@ -173,6 +177,11 @@ class HubPlugin(DatasetPlugin):
         """Return a path without what changes nothing, and the settings by name; the noun is left out."""
         read = _read_argument(argument)
         return read.spelt(os.path.normpath(read.place) if is_local(read.place) else read.place)
+
+    def fetch(self, place: Path, argument: str) -> Sequence[str]:
+        """Let the datasets library download into its own cache what is not there yet."""
+        opened = self.open([], argument)
+        return [f"{opened.card.title} is on this machine: {opened.sizes()}."]
 
     def open(self, roots: Sequence[Path], argument: str | None = None) -> HubDataset:
         """Open a folder, a Parquet or Arrow file, or a dataset of the hub; ``org/name#birds,label=species``."""

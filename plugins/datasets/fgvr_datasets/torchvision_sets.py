@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from fgvr_bench import hookimpl
+from fgvr_bench.core.fetch import Offline, is_offline
 from fgvr_bench.core.listing import FileListing, FileRow
 from fgvr_bench.errors import DataInvalid, DataNotFound, UsageError
 from fgvr_bench.interfaces import Dataset, DatasetCard, DatasetPlugin
 from fgvr_bench.types import Example
+from fgvr_datasets._archives import what_to_type
 from fgvr_datasets._numbered import NumberedExamples
 from fgvr_datasets._own import SPLITS, Argument, remark_on_numbers
 from fgvr_datasets._torchvision import (
+    PAGE,
     SampleImage,
     Samples,
     below,
@@ -33,7 +36,7 @@ CARD = DatasetCard(
     noun="objects",
     classes=None,
     licence="that of the dataset",
-    homepage="https://docs.pytorch.org/vision/stable/datasets.html#image-classification",
+    homepage=PAGE,
     options="clip",
     in_all=False,
 )
@@ -104,25 +107,43 @@ class VisionPlugin(DatasetPlugin):
 
     def open(self, roots: Sequence[Path], argument: str | None = None) -> VisionDataset:
         """Let torchvision look below each root for ``NAME``; ``DTD#textures,partition=2`` sets what its class takes."""
-        name, kind, read = _read_argument(argument or "")
-        settings = read_settings(kind, read.settings or {})
-        card = dataclasses.replace(
-            CARD, name=f"torchvision:{name}", title=f"torchvision:{name}", noun=read.noun or CARD.noun
-        )
+        card, kind, settings = _asked(argument or "")
         said = ""
         for root in roots:
-            for place in (root / name, root):
+            for place in (root / kind.__name__, root):
                 if place.is_dir():
                     try:
                         return VisionDataset(card, kind, place, settings)
                     except DataNotFound as error:
                         said = f" torchvision says: {error.message}"
-        place = roots[0] if roots else Path()
         raise DataNotFound(
-            f"torchvision:{name} is not in {' or '.join(map(str, roots))}, nor in a folder {name} there.{said}",
-            hint=f"Name the folder with --data-root, or download it: "
-            f"python -c \"import torchvision; torchvision.datasets.{name}('{place}', download=True)\"",
+            f"{card.name} is not in {' or '.join(map(str, roots))}, nor in a folder {kind.__name__} there.{said}",
+            hint=what_to_type(card),
         )
+
+    def fetch(self, place: Path, argument: str) -> Sequence[str]:
+        """Let torchvision download every split."""
+        card, kind, settings = _asked(argument)
+        if is_offline():
+            raise Offline(f"{card.name} has to be downloaded, but FGVR_OFFLINE or HF_HUB_OFFLINE is set.")
+        folder = place / kind.__name__
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            made = {split: make(kind, folder, split, settings, download=True) for split in SPLITS}
+        except DataNotFound as error:
+            raise DataNotFound(
+                f"{card.name} cannot be downloaded; torchvision says: {error.message}", hint=f"See: {PAGE}"
+            ) from error
+        sizes = ", ".join(f"{len(found):,} {split}" for split, found in made.items() if found is not None)
+        return [f"{card.name} is in {folder}: {sizes}."]
+
+
+def _asked(argument: str) -> tuple[DatasetCard, Any, dict[str, Any]]:
+    """Return the card of what was asked for, its class, and the settings that it is made with."""
+    name, kind, read = _read_argument(argument)
+    title = f"torchvision:{name}"
+    card = dataclasses.replace(CARD, name=title, title=title, noun=read.noun or CARD.noun)
+    return card, kind, read_settings(kind, read.settings or {})
 
 
 def _read_argument(argument: str) -> tuple[str, Any, Argument]:
