@@ -90,17 +90,20 @@ class ClipMiner(OptionMiner):
         """Yield the options of each example; return counts and, after a fast pass, how it was checked."""
         from fgvr_bench.engines.devices import resolve_device
         from fgvr_bench.engines.split_float import SPLIT_FLOAT
-        from fgvr_bench.miners.embeddings import image_embeddings
+        from fgvr_bench.miners.embeddings import are_embedded, image_embeddings
         from fgvr_bench.miners.fast import Rechecked, SampledBeside, finer_passes, recheck
         from fgvr_bench.miners.rows import Truths, build_options, similarities, unreadable_found
+        from fgvr_bench.miners.sharing import load_on_ranks
 
         given = ClipSettings.read(dataset, settings)
         labels = list(dataset.labels())
         exact = Encoder(given.checkpoint, settings.device, given.dtype)
-        texts = exact.labels(labels, given.templates)
         fast = given.is_fast(settings.device)
-        on_cuda = resolve_device(settings.device).startswith("cuda") and given.dtype == "float32"
         encoder = exact.in_precision(given.fast_dtype) if fast else exact
+        if not are_embedded(dataset, examples, encoder, settings):
+            load_on_ranks(encoder, examples, settings)
+        texts = exact.labels(labels, given.templates)
+        on_cuda = resolve_device(settings.device).startswith("cuda") and given.dtype == "float32"
         exact_ones = [exact.in_precision(SPLIT_FLOAT), exact] if on_cuda else [exact]
         finer = finer_passes(dataset, examples, exact_ones, texts.shape[1], settings) if fast else []
         beside = SampledBeside([(each.encoder, each.rows) for each in finer], len(examples)) if fast else None

@@ -93,6 +93,11 @@ def image_embeddings(
     return there
 
 
+def are_embedded(dataset: Dataset, examples: Sequence[Example], encoder: Encoder, settings: MiningSettings) -> bool:
+    """Say whether the embeddings of these examples by this encoder are all there."""
+    return _finished(store_path(dataset, examples, encoder, settings), len(examples)) is not None
+
+
 def store_path(dataset: Dataset, examples: Sequence[Example], encoder: Encoder, settings: MiningSettings) -> Path:
     """Return the file that holds the embeddings of these examples by this encoder."""
     ids = hashlib.sha256()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -97,12 +97,37 @@ def embedded(
     on_gpu = encoder.loaded.device.startswith("cuda")
     size = settings.batch_size or (BATCH_ON_GPU if on_gpu else BATCH)
     ranks = at_hand()
-    if ranks is None or settings.dataset_name is None or len(indices) <= size:
+    if ranks is None or not _is_shared(settings) or len(indices) <= size:
         batches = read_images(examples, indices, size, encoder.loaded.read, settings.workers, on_gpu)
         for _, each in _embed(encoder, batches, dimensions, beside):
             yield each
         return
     yield from _shared(ranks, examples, indices, size, encoder, settings, dimensions, beside)
+
+
+def load_on_ranks(encoder: Encoder, examples: Sequence[Example], settings: MiningSettings) -> None:
+    """Let the other ranks, where there are any, load an encoder while this one does; nobody waits for it here."""
+    ranks = at_hand()
+    if ranks is not None and _is_shared(settings):
+        where = _whereabouts(encoder, examples, settings)
+        ranks.order("call", function="fgvr_bench.miners.sharing:load_for", where=where, dtype=encoder.dtype)
+
+
+def _is_shared(settings: MiningSettings) -> bool:
+    return settings.dataset_name is not None and settings.dataset_digest is not None
+
+
+def _whereabouts(encoder: Encoder, examples: Sequence[Example], settings: MiningSettings) -> dict[str, Any]:
+    """Return what another rank finds dataset and weights by."""
+    return {
+        "dataset": settings.dataset_name,
+        "roots": [str(root) for root in settings.data_roots],
+        "split": examples[0].split,
+        "digest": settings.dataset_digest,
+        "checkpoint": encoder.checkpoint,
+        "device": settings.device,
+        "read_as": encoder.root.dtype,
+    }
 
 
 def _embed(
@@ -156,13 +181,9 @@ def _shared(
         "call",
         function="fgvr_bench.miners.sharing:embed_for",
         key=key,
-        dataset=settings.dataset_name,
-        roots=[str(root) for root in settings.data_roots],
-        split=examples[0].split,
-        digest=settings.dataset_digest,
-        checkpoint=encoder.checkpoint,
-        device=settings.device,
-        dtypes=[encoder.root.dtype, encoder.dtype, *(beside.dtypes if beside is not None else [])],
+        where=_whereabouts(encoder, examples, settings),
+        dtype=encoder.dtype,
+        beside=beside.dtypes if beside is not None else [],
         size=size,
         workers=settings.workers,
         dimensions=dimensions,
@@ -233,19 +254,59 @@ class _Collected:
         self.rows.append(rows)
 
 
+class _Here:
+    """A dataset and an encoder as this rank has them."""
+
+    def __init__(self, ranks: Ranks, plugins: Host, where: Mapping[str, Any]) -> None:
+        """Open and load what rank 0 names.
+
+        Raises:
+            FgvrError: the dataset is another one here.
+        """
+        name, split = where["dataset"], where["split"]
+        plugin, argument = plugins.datasets.find(name)
+        opened = plugin.open(data_roots([Path(root) for root in where["roots"]]), argument)
+        if (digest := dataset_digest(opened, split)) != where["digest"]:
+            raise FgvrError(
+                f"it has another {name} {split}: its digest is {digest}, not {where['digest']}.",
+                hint="Give all machines the same data, and start all again.",
+            )
+        self.examples = opened.examples(split)
+        root = Encoder(where["checkpoint"], ranks.place.device(where["device"]), where["read_as"])
+        self._encoders = {root.dtype: root}
+        self._root = root
+
+    @classmethod
+    def of(cls, ranks: Ranks, plugins: Host, kept: dict[Any, Any], where: Mapping[str, Any]) -> _Here:
+        """Return what an earlier call has left, or a new one."""
+        key = json.dumps(where, sort_keys=True)
+        if key not in kept:
+            kept.clear()  # one encoder at a time
+            kept[key] = cls(ranks, plugins, where)
+        found: _Here = kept[key]
+        return found
+
+    def encoder(self, dtype: str) -> Encoder:
+        """Return the encoder in a precision."""
+        if dtype not in self._encoders:
+            self._encoders[dtype] = self._root.in_precision(dtype)
+        return self._encoders[dtype]
+
+
+def load_for(ranks: Ranks, plugins: Host, kept: dict[Any, Any], *, where: Mapping[str, Any], dtype: str) -> None:
+    """Open the dataset and load the encoder that rank 0 will want; see `embed_for`."""
+    _ = _Here.of(ranks, plugins, kept, where).encoder(dtype).loaded
+
+
 def embed_for(
     ranks: Ranks,
     plugins: Host,
     kept: dict[Any, Any],
     *,
     key: str,
-    dataset: str,
-    roots: list[str],
-    split: str,
-    digest: str | None,
-    checkpoint: str,
-    device: str,
-    dtypes: list[str],
+    where: Mapping[str, Any],
+    dtype: str,
+    beside: Sequence[str],
     size: int,
     workers: int | None,
     dimensions: int,
@@ -255,15 +316,11 @@ def embed_for(
     Args:
         ranks: the way to rank 0.
         plugins: to open the dataset with.
-        kept: encoders of earlier calls.
+        kept: what earlier calls have left.
         key: under which the store has the positions, and takes the rows.
-        dataset: as it was typed.
-        roots: folders to look for it in.
-        split: of it.
-        digest: that it has to have.
-        checkpoint: of the encoder.
-        device: as it was asked for.
-        dtypes: precisions: that the weights are read in, of the rows, and of rows beside.
+        where: dataset and checkpoint (`_whereabouts`).
+        dtype: precision of the rows.
+        beside: precisions in which some images are embedded beside.
         size: images a batch.
         workers: processes that read ahead.
         dimensions: of an embedding.
@@ -275,33 +332,22 @@ def embed_for(
 
     from fgvr_bench.miners.fast import SampledBeside
 
-    plugin, argument = plugins.datasets.find(dataset)
-    opened = plugin.open(data_roots([Path(root) for root in roots]), argument)
-    own_digest = dataset_digest(opened, split)
-    if own_digest != digest:
-        raise FgvrError(
-            f"it has another {dataset} {split}: its digest is {own_digest}, not {digest}.",
-            hint="Give all machines the same data, and start all again.",
-        )
-    examples = opened.examples(split)
+    here = _Here.of(ranks, plugins, kept, where)
     indices = np.frombuffer(ranks.take(f"{key}/indices"), "<i8").tolist()
-    root = kept.setdefault((checkpoint, dtypes[0]), Encoder(checkpoint, ranks.place.device(device), dtypes[0]))
-    of = {each: kept.setdefault((checkpoint, dtypes[0], each), root.in_precision(each)) for each in dtypes}
-    of[dtypes[0]] = root
-    collected = {dtype: _Collected() for dtype in dtypes[2:]}
-    finer = [(of[dtype], rows) for dtype, rows in collected.items()]
-    beside = SampledBeside(finer, len(examples)) if finer else None
+    collected = {each: _Collected() for each in beside}
+    finer = [(here.encoder(each), rows) for each, rows in collected.items()]
+    sampled = SampledBeside(finer, len(here.examples)) if finer else None
     claims = ranks.claims(key, -(-len(indices) // size))
-    encoder = of[dtypes[1]]
+    encoder = here.encoder(dtype)
     try:
-        batches = _read_claimed(ranks, examples, indices, size, encoder, workers, claims)
-        for number, each in _embed(encoder, batches, dimensions, beside):
+        batches = _read_claimed(ranks, here.examples, indices, size, encoder, workers, claims)
+        for number, each in _embed(encoder, batches, dimensions, sampled):
             ranks.put(f"{key}/{number}", each.to_bytes())
     except BaseException:
         claims.end()
         raise
-    for dtype, rows in collected.items():
+    for precision, rows in collected.items():
         if rows.indices:
             data = Embedded(rows.indices, np.concatenate(rows.rows), {}).to_bytes()
-            ranks.put(f"{key}/beside/{dtype}/{ranks.place.rank}", data)
+            ranks.put(f"{key}/beside/{precision}/{ranks.place.rank}", data)
     return list(collected)
