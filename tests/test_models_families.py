@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import math
 import pickle
 import re
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,7 @@ from fgvr_bench.core.host import Host
 from fgvr_bench.engines.huggingface import HuggingFacePlugin
 from fgvr_bench.engines.huggingface.model import HuggingFaceModel
 from fgvr_bench.engines.huggingface.preparing import SHARED
+from fgvr_bench.engines.turns import Turns
 from fgvr_bench.interfaces import Decoding, ModelSettings
 from fgvr_bench.testing import check_model
 from fgvr_bench.types import FileImage, NoImage, Prompt
@@ -273,6 +278,29 @@ def test_texts_do_not_depend_on_the_batch_in_float64(family: Family) -> None:
     assert alone == by_three == by_eight
 
 
+def test_two_batches_under_way_at_once_are_answered_as_one_by_one(
+    family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step_back = Turns.waiting
+
+    @contextlib.contextmanager
+    def slowly(self: Turns) -> Iterator[None]:
+        with step_back(self):
+            time.sleep(0.002)  # so that the other has its turn, as it has while a GPU works
+            yield
+
+    monkeypatch.setattr(Turns, "waiting", slowly)
+    model = family.load("generate", "float64")
+    items = family.items("generate", "float64")
+    batches = [model.preparer.batch(items[:3]), model.preparer.batch(items[3:])]
+    prompts = tiny.prompts(len(items))
+    parts = [prompts[:3], prompts[3:]]
+    alone = [model.respond(part, batch) for part, batch in zip(parts, batches, strict=True)]
+    with ThreadPoolExecutor(2) as threads:
+        together = list(threads.map(model.respond, parts * 3, batches * 3))
+    assert together == alone * 3
+
+
 def test_verdicts_do_not_depend_on_the_batch_in_float32_but_for_near_ties(family: Family) -> None:
     alone, by_eight = (family.answers("logprob", "float32", size) for size in (1, 8))
     for one, eight in zip(alone, by_eight, strict=True):
@@ -287,7 +315,7 @@ def test_the_first_generated_token_is_the_most_probable(family: Family) -> None:
     ranking, writing = family.load("logprob"), family.load("generate", tokens=1)
     batch = writing.preparer.batch(family.items("generate")[:3])
     vocabulary = ranking.model.config.get_text_config().vocab_size
-    scores = rank(ranking.model, dict(batch), [list(range(vocabulary))] * 3)
+    scores = rank(ranking.model, dict(batch), [list(range(vocabulary))] * 3).values()
     best = [row.index(max(row)) for row in scores]
     assert sum(map(len, scores)) == 3 * vocabulary
     written = writing.respond(tiny.prompts(3), batch)

@@ -18,13 +18,18 @@ from fgvr_bench.errors import FgvrError
 class Slow:
     """Stands for an `Answerer`: notes which batch it began, in which thread."""
 
-    def __init__(self, fails_at: int | None = None) -> None:
+    def __init__(self, fails_at: int | None = None, callers: int = 1) -> None:
+        self.callers = callers
         self.began: list[int] = []
         self.second = threading.Event()
         self.threads: set[str] = set()
         self.fails_at = fails_at
 
-    def answer(self, batch: int) -> list[Any]:
+    @property
+    def model(self) -> Slow:
+        return self
+
+    def ask(self, batch: int) -> list[Any]:
         self.threads.add(threading.current_thread().name)
         self.began.append(batch)
         if batch == 1:
@@ -32,6 +37,9 @@ class Slow:
         if batch == self.fails_at:
             raise FgvrError(f"batch {batch} broke")
         return [batch]
+
+    def release(self, asked: list[Any]) -> list[Any]:
+        return asked
 
     def finish(self) -> list[Any]:
         return ["end"]
@@ -44,6 +52,18 @@ def test_the_next_batch_begins_before_the_last_one_is_stored() -> None:
     assert model.second.wait(5)  # while we still hold the first answer
     assert list(answers) == [[1], [2], [3], ["end"]]
     assert len(model.threads) == 1
+
+
+def test_a_model_that_takes_two_callers_has_two_batches_at_a_time_and_answers_in_order() -> None:
+    both = threading.Barrier(2, timeout=5)
+
+    class Two(Slow):
+        def ask(self, batch: int) -> list[Any]:
+            both.wait()  # neither goes on without the other
+            return super().ask(batch)
+
+    answers = answers_one_ahead(Two(callers=2), iter(range(6)), lambda: False)  # type: ignore[arg-type]
+    assert list(answers) == [*([number] for number in range(6)), ["end"]]
 
 
 def test_what_was_begun_is_kept_when_the_run_is_to_stop() -> None:
@@ -80,9 +100,9 @@ def test_a_run_answered_one_ahead_ends_with_the_same_bytes(tmp_path: Path, monke
 
     plain = run("plain")
 
-    def ahead(self: Any, batches: Any, stopping: Any, before: bool, threads: Any) -> Iterator[Any]:
+    def ahead(self: Any, batches: Any, stopping: Any, before: bool, threads: Any, claims: Any = None) -> Iterator[Any]:
         answerer = workforce.Answerer(self.model, self._book, self._name, before)
-        return answers_one_ahead(answerer, self._prepared(batches), stopping)
+        return answers_one_ahead(answerer, self._prepared(batches, claims), stopping)
 
     monkeypatch.setattr(workforce.OneProcess, "answers", ahead)
     assert run("ahead") == plain

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any
 
 from fgvr_bench.core.interrupts import is_request
@@ -24,6 +25,15 @@ MOST_FAILED_BATCHES = 3
 
 Answered = list[tuple[int, Question, Response]]
 """Question numbers, questions and responses of one batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What became of a batch."""
+
+    batch: Answered
+    answered_any: bool | None
+    """Whether the model answered any of it; None where there was nothing to ask it."""
 
 
 class Misbehaved(Exception):
@@ -63,6 +73,14 @@ class Answerer:
         Raises:
             FgvrError: the model fails on everything, or says itself that it cannot go on.
         """
+        return self.release(self.ask(prepared))
+
+    def ask(self, prepared: PreparedBatch) -> Asked:
+        """Ask the model; several threads may, for different batches.
+
+        Raises:
+            FgvrError: the model says itself that it cannot go on.
+        """
         if prepared.stop is not None:
             raise prepared.stop
         questions = {number: self.book.question(number) for number in prepared.numbers}
@@ -72,7 +90,23 @@ class Answerer:
         for number, why in prepared.failures.items():
             responses[number] = Response(questions[number].question_id, error=why)
         batch = [(number, questions[number], responses[number]) for number in prepared.numbers]
-        return self._release(batch, answered_any) if asked else batch
+        return Asked(batch, answered_any if asked else None)
+
+    def release(self, asked: Asked) -> Answered:
+        """Take a batch that was asked, in the order of the batches; return what `answer` does.
+
+        Raises:
+            FgvrError: the model fails on everything.
+        """
+        if asked.answered_any is None:
+            return asked.batch
+        self._held.append(asked.batch)
+        if asked.answered_any:
+            self._ever_answered = True
+            return self._drain()
+        if len(self._held) >= MOST_FAILED_BATCHES:
+            self._give_up()
+        return []
 
     def _ask(
         self, asked: list[int], prompts: list[Prompt], prepared: PreparedBatch
@@ -154,15 +188,6 @@ class Answerer:
         if prepared.unjoined is not None:
             raise Misbehaved(prepared.unjoined)
         return prepared.payload
-
-    def _release(self, batch: Answered, answered_any: bool) -> Answered:
-        self._held.append(batch)
-        if answered_any:
-            self._ever_answered = True
-            return self._drain()
-        if len(self._held) >= MOST_FAILED_BATCHES:
-            self._give_up()
-        return []
 
     def _drain(self) -> Answered:
         released = [entry for batch in self._held for entry in batch]

@@ -103,6 +103,9 @@ class Model(ABC):
     needs_images: bool = True
     """False for a model that never looks; then no image is read."""
     preparer: Preparer = Preparer()
+    callers: int = 1
+    """Threads that may be in `respond` at a time, with different batches: more than one for a model that gives its
+    device the next batch while it waits for the last."""
     at_once: int = 0
     """Questions that may be under way at once: above 0 for a model that is waited for (on a server) rather than
     computed with here.  Then batches are begun ahead, see `begin`, and answered in any order."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fgvr_bench.core.host import Host
     from fgvr_bench.interfaces import MiningSettings
 
-BATCH_ON_GPU, BATCH = 256, 32
+BATCH_ON_GPU, BATCH = 64, 32
 MOST_WORKERS = 16
 
 

@@ -7,6 +7,7 @@ image inputs are prepared as the model's makers meant; only the loop is ours.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -90,8 +91,22 @@ class Rows:
         return Stop.LENGTH if len(row.tokens) >= self.limit else None
 
 
-def greedy(model: Any, inputs: dict[str, torch.Tensor], rows: Rows) -> None:
-    """Generate until every row has ended; `rows` collects the answers."""
+def greedy(
+    model: Any,
+    inputs: dict[str, torch.Tensor],
+    rows: Rows,
+    encoded: Callable[[], object] = lambda: None,
+    waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> None:
+    """Generate until every row has ended; `rows` collects the answers.
+
+    Args:
+        model: transformers' model.
+        inputs: a batch on its device.
+        rows: the answers in the making.
+        encoded: called when pictures have been encoded.
+        waiting: entered while the device is waited for.
+    """
     import torch
 
     def loop(
@@ -102,10 +117,13 @@ def greedy(model: Any, inputs: dict[str, torch.Tensor], rows: Rows) -> None:
         while True:
             prepared = model.prepare_inputs_for_generation(input_ids, **first, **state)
             outputs = model(**prepared, return_dict=True)
+            encoded()
             first = {"next_sequence_length": 1}
             state = model._update_model_kwargs_for_generation(outputs, state, is_encoder_decoder=two_parts)
             chosen = logits_processor(input_ids, outputs.logits[:, -1]).argmax(dim=-1)
-            going_on = rows.take(chosen.tolist())
+            with waiting():
+                tokens = chosen.tolist()
+            going_on = rows.take(tokens)
             input_ids = torch.cat([input_ids, chosen[:, None].to(input_ids)], dim=-1)
             if not going_on:
                 return
@@ -118,11 +136,25 @@ def greedy(model: Any, inputs: dict[str, torch.Tensor], rows: Rows) -> None:
         model.generate(**inputs, custom_generate=loop, max_new_tokens=rows.limit)
 
 
-def rank(model: Any, inputs: dict[str, torch.Tensor], tokens: list[list[int]]) -> list[tuple[float, ...]]:
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Log-probabilities that a device computes."""
+
+    found: torch.Tensor
+    """Shape (rows, most tokens of a row)."""
+    counts: list[int]
+    """Tokens of each row."""
+
+    def values(self) -> list[tuple[float, ...]]:
+        """Wait for them."""
+        return [tuple(row[:count]) for row, count in zip(self.found.tolist(), self.counts, strict=True)]
+
+
+def rank(model: Any, inputs: dict[str, torch.Tensor], tokens: list[list[int]]) -> Ranked:
     """Return for each row the log-probabilities of its tokens as the next one, over the whole vocabulary."""
     import torch
 
-    ranked: list[tuple[float, ...]] = []
+    ranked: list[Ranked] = []
 
     def loop(
         model: Any, input_ids: Any, logits_processor: Any, stopping_criteria: Any, generation_config: Any, **state: Any
@@ -131,13 +163,15 @@ def rank(model: Any, inputs: dict[str, torch.Tensor], tokens: list[list[int]]) -
         logits = model(**prepared, return_dict=True).logits[:, -1]
         exact = torch.float64 if logits.dtype == torch.float64 else torch.float32
         widest = max(map(len, tokens))
-        wanted = torch.tensor([[*row, *row[:1] * (widest - len(row))] for row in tokens], device=logits.device)
-        found = logits.to(exact).log_softmax(dim=-1).gather(1, wanted).tolist()
-        ranked.extend(tuple(values[: len(row)]) for values, row in zip(found, tokens, strict=True))
+        wanted = torch.tensor([[*row, *row[:1] * (widest - len(row))] for row in tokens])
+        if logits.is_cuda:
+            wanted = wanted.pin_memory()
+        places = wanted.to(logits.device, non_blocking=True)
+        ranked.append(Ranked(logits.to(exact).log_softmax(dim=-1).gather(1, places), list(map(len, tokens))))
 
     with torch.inference_mode():
         model.generate(**inputs, custom_generate=loop, max_new_tokens=1, use_cache=False)
-    return ranked
+    return ranked[0]
 
 
 def make_greedy(model: Any) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fgvr_bench.engines.devices import check_device, device_kind
@@ -16,6 +17,7 @@ from fgvr_bench.engines.huggingface.preparing import ANSWERS, SHARED, HuggingFac
 from fgvr_bench.engines.huggingface.sharing import pictures_once
 from fgvr_bench.engines.huggingface.templates import choose_template
 from fgvr_bench.engines.memory import fitting, memory_guard
+from fgvr_bench.engines.turns import Streams, Turns
 from fgvr_bench.errors import UsageError
 from fgvr_bench.interfaces import Decoding, Model
 from fgvr_bench.types import Json, Prompt, Response, ScoreKind, letters_for
@@ -29,13 +31,33 @@ class HuggingFaceModel(Model):
 
     alike = True
 
-    def __init__(self, model: Any, preparer: HuggingFacePreparer, decoding: Decoding, plan: Plan, ends: frozenset[int]):
+    def __init__(
+        self,
+        model: Any,
+        preparer: HuggingFacePreparer,
+        decoding: Decoding,
+        plan: Plan,
+        ends: frozenset[int],
+        known: bool = True,
+    ):
+        """Put a model together.
+
+        Args:
+            model: transformers' model.
+            preparer: what makes its batches.
+            decoding: how it answers.
+            plan: as it was loaded.
+            ends: the tokens that end an answer.
+            known: whether it is of a declared family: of these a test shows that two batches can be under way.
+        """
         self.model = model
         self.preparer: HuggingFacePreparer = preparer
         self.batch_size = BATCH_SIZES[device_kind(plan.device)]
         self._decoding = decoding
         self._plan = plan
         self._ends = ends
+        self._known = known
+        self._turns, self._streams = Turns(), Streams()
 
     def fitting_batch_size(self, make: Callable[[int], tuple[Sequence[Prompt], Any]]) -> int:
         """Measure on a GPU how many questions its memory has room for; elsewhere a fixed number.
@@ -45,7 +67,7 @@ class HuggingFaceModel(Model):
         """
         if device_kind(self._plan.device) != "cuda" or self._plan.spread:
             return self.batch_size
-        return fitting(lambda count: self.respond(*make(count)), self.batch_size)
+        return fitting(lambda count: self.respond(*make(count)), self.batch_size, share=0.9 / self.callers)
 
     def respond(self, prompts: Sequence[Prompt], batch: Any) -> Sequence[Response]:
         """Answer a batch that the preparer made.
@@ -57,19 +79,38 @@ class HuggingFaceModel(Model):
             from fgvr_bench.engines.huggingface.compiling import settle_compiler
 
             settle_compiler()
-        with memory_guard(), pictures_once(self.model, batch[SHARED]):
-            device = self.model.device
+        device = self.model.device
+        with self._turns, self._streams.one(device), memory_guard(), contextlib.ExitStack() as once:
             own = (ANSWERS, SHARED)
             inputs = {key: value.to(device, non_blocking=True) for key, value in batch.items() if key not in own}
+            once.enter_context(pictures_once(self.model, batch[SHARED]))
             if self._decoding.name == "logprob":
                 ranked = rank(self.model, inputs, batch[ANSWERS])
+                once.close()
+                with self._waiting():
+                    scores = ranked.values()
                 return [
-                    Response(prompt.question_id, scores=scores, score_kind=ScoreKind.LOGPROB)
-                    for prompt, scores in zip(prompts, ranked, strict=True)
+                    Response(prompt.question_id, scores=row, score_kind=ScoreKind.LOGPROB)
+                    for prompt, row in zip(prompts, scores, strict=True)
                 ]
             rows = Rows(prompts, self._decode, self._ends, self._decoding)
-            greedy(self.model, inputs, rows)
+            greedy(self.model, inputs, rows, encoded=once.close, waiting=self._waiting)
             return rows.responses()
+
+    @property
+    def callers(self) -> int:  # type: ignore[override]
+        """Two on a GPU: one batch is given to it while the answers to the other are waited for."""
+        alone = self._plan.spread or not (self._known or self._decoding.name == "logprob")
+        return 2 if device_kind(self._plan.device) == "cuda" and not alone else 1
+
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Wait for the device while others use the model, and find it as it was."""
+        held = [(part, part.rope_deltas) for part in self.model.modules() if hasattr(part, "rope_deltas")]
+        with self._turns.waiting():
+            yield
+        for part, value in held:
+            part.rope_deltas = value
 
     def go_on(self, decoding: Decoding) -> bool:
         """Take another run's decoding, where letters are ranked for both or for neither."""
@@ -136,7 +177,8 @@ def load(plugin: HuggingFacePlugin, plan: Plan, decoding: Decoding) -> Model:
         _close_up(model)
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     preparer = HuggingFacePreparer(processor, template, plan.dtype, ranks, context, plugin.process, plugin.words_alone)
-    return HuggingFaceModel(model, preparer, decoding, plan, _end_tokens(plugin, model, processor.tokenizer))
+    ends = _end_tokens(plugin, model, processor.tokenizer)
+    return HuggingFaceModel(model, preparer, decoding, plan, ends, plugin.known)
 
 
 def _close_up(model: Any) -> None:

@@ -99,6 +99,11 @@ class HuggingFacePlugin(ModelPlugin):
     """Folder in the checkpoint with a LoRA adapter for images; a local folder without it is taken for merged."""
 
     @property
+    def known(self) -> bool:
+        """Whether it is a family, rather than whatever a name brings."""
+        return not self.card.name.endswith(":")
+
+    @property
     def setting_names(self) -> tuple[str, ...]:
         """Names of what ``--model-arg`` sets."""
         return (*SETTINGS, *self.image_settings)
