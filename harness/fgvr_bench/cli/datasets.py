@@ -59,7 +59,9 @@ def list_datasets(roots: tuple[Path, ...]) -> None:
 def _where(plugin: DatasetPlugin, roots: Sequence[Path]) -> str:
     found = plugin.present(roots)
     if found is None and not (plugin.card.downloads or plugin.card.by_hand):
-        return "name a path" if plugin.card.name.endswith(":") else "needs no files"
+        if plugin.card.name.endswith(":"):
+            return "name a path" if plugin.takes_path else "name one"
+        return "needs no files"
     return found or "absent"
 
 

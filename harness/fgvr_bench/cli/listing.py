@@ -38,7 +38,7 @@ def plugins() -> None:
         (info.name, f"{info.distribution} {info.version}".strip(), "broken" if info.error else ", ".join(info.provides))
         for info in host().plugins
     ]
-    print_table(["plugin", "from", "provides"], rows)
+    print_table(["plugin", "from", "provides"], rows, widest=76)
     for info in host().problems():
         note(f"\n{info.name} of {info.distribution} {info.version} ({info.module}) cannot be used: {info.error}")
     if host().problems():

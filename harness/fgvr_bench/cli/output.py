@@ -13,11 +13,12 @@ from fgvr_bench.core.showing import inert
 __all__ = ["inert", "note", "print_table", "progress", "warn_of_plugins"]
 
 
-def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a plain table, columns aligned; numbers to the right."""
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]], widest: int | None = None) -> None:
+    """Print a plain table, columns aligned, numbers to the right, texts of more than `widest` letters wrapped."""
     from tabulate import tabulate
 
-    click.echo(tabulate([[inert(cell) for cell in row] for row in rows], headers=list(headers), disable_numparse=False))
+    cells = [[inert(cell) for cell in row] for row in rows]
+    click.echo(tabulate(cells, headers=list(headers), maxcolwidths=widest))
 
 
 def note(message: str) -> None:
