@@ -31,7 +31,7 @@ from fgvr_bench.new_plugin import Draft, render
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (
     "README.md",
-    *(f"docs/{name}.md" for name in ("README", "commands", "models", "datasets", "plugins", "citing")),
+    *(f"docs/{name}.md" for name in ("README", "commands", "models", "datasets", "plugins", "api", "citing")),
 )
 
 BYTES = {"16 bits": 2.0, "8 bits, at least": 1.0, "4 bits, at least": 0.5625}
@@ -150,7 +150,15 @@ def part_of_readme(name: str) -> str:
     return re.sub(r"(?<=\]\()(?!https?:|#)(docs/)?", lambda link: "" if link[1] else "../", found[1])
 
 
+def api() -> str:
+    """Return the public interface, from its docstrings."""
+    from api_reference import reference
+
+    return reference()
+
+
 PIECES: dict[str, Callable[[], str]] = {
+    "api": api,
     "models": models,
     "model-weights": model_weights,
     "datasets": datasets,

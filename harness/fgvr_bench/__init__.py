@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fgvr_bench.core.evaluation import Evaluation
 
 __version__ = "0.1.0"
+"""The release of this package."""
 
 __all__ = ["API_VERSION", "Evaluation", "__version__", "evaluate", "hookimpl"]
 

@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
+__all__ = ["FgvrDeprecationWarning"]
+
 P = ParamSpec("P")
 R = TypeVar("R")
 

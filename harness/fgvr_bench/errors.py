@@ -6,6 +6,20 @@ them into one paragraph and an exit status; nothing else in the package prints a
 
 from __future__ import annotations
 
+__all__ = [
+    "DataInvalid",
+    "DataNotFound",
+    "FgvrError",
+    "FormatUnknown",
+    "ModelUnavailable",
+    "NameClash",
+    "OptionsInvalid",
+    "OutOfMemory",
+    "Stopped",
+    "UnknownName",
+    "UsageError",
+]
+
 
 class FgvrError(Exception):
     """Something failed that the message names; exit status 1.
@@ -14,11 +28,15 @@ class FgvrError(Exception):
     """
 
     exit_status = 1
+    """The exit status of a command that ends with it."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
+        """Say what is wrong (`message`) and what to do next (`hint`)."""
         super().__init__(message)
         self.message = message
+        """What is wrong, and which thing it is about."""
         self.hint = hint
+        """What to do next, usually a command to type."""
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}" if self.hint else self.message
@@ -28,6 +46,7 @@ class UsageError(FgvrError):
     """The request itself is wrong (an unknown name, settings that exclude each other); exit status 2."""
 
     exit_status = 2
+    """The exit status of a command that ends with it."""
 
 
 class UnknownName(UsageError):

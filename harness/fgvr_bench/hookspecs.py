@@ -25,8 +25,21 @@ if TYPE_CHECKING:
     )
     from fgvr_bench.types import Answer, Question, Response
 
+__all__ = [
+    "answer_scored",
+    "register_commands",
+    "register_datasets",
+    "register_metrics",
+    "register_models",
+    "register_option_miners",
+    "register_protocols",
+    "run_finished",
+    "run_started",
+]
+
 hookspec = pluggy.HookspecMarker("fgvr_bench")
 hookimpl = pluggy.HookimplMarker("fgvr_bench")
+"""Marks a function of a plugin as the implementation of a hook."""
 
 
 @hookspec
@@ -56,7 +69,7 @@ def register_option_miners(register: Callable[[OptionMiner], None]) -> None:
 
 @hookspec
 def register_commands(register: Callable[[click.Command], None]) -> None:
-    """Register commands of ``fgvr-bench``; only from entry points of group ``fgvr_bench.commands``."""
+    """Register commands of ``fgvr-bench``: call ``register(command)`` for each; group ``fgvr_bench.commands`` only."""
 
 
 @hookspec
@@ -66,9 +79,9 @@ def run_started(run: RunInfo) -> None:
 
 @hookspec
 def answer_scored(question: Question, response: Response, answer: Answer) -> None:
-    """An answer was given and judged; called once for each, in the parent process, after it is on disk."""
+    """A `question` got a `response`, judged as `answer`; called once for each, in the parent, after it is on disk."""
 
 
 @hookspec
 def run_finished(result: RunResult) -> None:
-    """A run ended with all its files written."""
+    """A run ended with all its files written; `result` is what came of it."""

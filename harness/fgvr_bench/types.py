@@ -20,7 +20,29 @@ from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias, runtime_checkable
 
+__all__ = [
+    "LETTERS",
+    "MAX_IMAGE_BYTES",
+    "Answer",
+    "Example",
+    "FileImage",
+    "ImageSource",
+    "Json",
+    "NoImage",
+    "Options",
+    "Prompt",
+    "Question",
+    "Reading",
+    "Response",
+    "ScoreKind",
+    "Split",
+    "Stop",
+    "letters_for",
+    "make_example_id",
+]
+
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+"""What can be written as JSON."""
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """Letters of multiple-choice options, in order; so a question has at most 26 choices."""
@@ -33,8 +55,11 @@ class Split(StrEnum):
     """The part of a dataset that an example belongs to."""
 
     TRAIN = "train"
+    """What models may be trained on."""
     VALIDATION = "validation"
+    """What settings may be chosen by."""
     TEST = "test"
+    """What is asked about."""
 
 
 @runtime_checkable
@@ -82,8 +107,10 @@ class FileImage:
     """An image in a file."""
 
     path: str
+    """The file's path."""
 
     def read(self) -> bytes:
+        """Return the file's bytes; raises as `open` does."""
         with self.open() as file:
             return file.read()
 
@@ -124,6 +151,7 @@ class NoImage:
     """
 
     def read(self) -> bytes:
+        """Return a grey square."""
         return b"P6 224 224 255\n" + b"\x80" * (224 * 224 * 3)
 
 
@@ -220,11 +248,15 @@ class Prompt:
     """What a model gets to see of a question.  It has no target: a plugin cannot see the answer."""
 
     question_id: str
+    """The question that it asks; the response carries it back."""
     image: ImageSource
+    """The picture; a preparer gets it decoded."""
     text: str
     """The question in words, before any chat template (templates belong to the model plugin)."""
     letters: tuple[str, ...]
+    """The letter before each choice; empty where choices carry none."""
     choices: tuple[str, ...]
+    """What may be answered, in shown order; empty where the choices are not shown."""
 
 
 class Stop(StrEnum):
@@ -252,12 +284,15 @@ class Response:
     """What a model answered.  A failure is a response too, with an error; none is ever lost."""
 
     question_id: str
+    """The question that it answers."""
     completion: str | None = None
     """Generated text, special tokens removed."""
     scores: tuple[float, ...] | None = None
     """One number a choice, in shown order."""
     score_kind: ScoreKind | None = None
+    """What the scores are; there with them, or not at all."""
     stop: Stop | None = None
+    """Why the completion ended, where that is known."""
     tokens: int | None = None
     """Number of generated tokens, the end-of-text token not counted."""
     error: str | None = None
@@ -285,9 +320,11 @@ class Answer:
     """The verdict on one response."""
 
     question_id: str
+    """The question that it is about."""
     choice: int | None
     """Index of the choice that was given; None where no single one was."""
     correct: bool
+    """Whether that is the right choice."""
     rule: str
     """The parser's rule that decided, or the reason for None."""
     credit: float | None = None
@@ -295,7 +332,7 @@ class Answer:
 
 
 def letters_for(choices: Sequence[str]) -> tuple[str, ...]:
-    """Return ``("A", "B", ...)``, one a choice.
+    """Return ``("A", "B", ...)``, one for each of `choices`.
 
     >>> letters_for(["Tree_Sparrow", "House_Sparrow"])
     ('A', 'B')

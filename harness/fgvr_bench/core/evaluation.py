@@ -27,6 +27,7 @@ class Evaluation(Sequence[RunResult]):
     """
 
     results: tuple[RunResult, ...]
+    """The finished runs."""
     errors: tuple[FgvrError, ...] = ()
     """What kept other runs from finishing, in the order in which they were asked for."""
     plugins: Host | None = field(default=None, compare=False)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
+__all__ = ["ContrastivePlugin"]
+
 DEFAULT_TEMPLATE = "an image of a {label}"
 """The text that the published option sets were mined with."""
 

@@ -8,11 +8,13 @@ from typing import TypeVar
 from fgvr_bench.core.names import did_you_mean
 from fgvr_bench.errors import UsageError
 
+__all__ = ["read_arg", "refuse_unknown", "yes_or_no"]
+
 T = TypeVar("T")
 
 
 def refuse_unknown(args: Mapping[str, str], known: Iterable[str], model: str) -> None:
-    """Check the keys of ``--model-arg``.
+    """Check the keys of ``--model-arg``: that each of `args` is among the `known`.
 
     Raises:
         UsageError: `model` does not have one of them; names those that it has.
@@ -25,7 +27,7 @@ def refuse_unknown(args: Mapping[str, str], known: Iterable[str], model: str) ->
 
 
 def read_arg(args: Mapping[str, str], key: str, convert: Callable[[str], T], default: T) -> T:
-    """Return the value of one key, converted, or the default.
+    """Return the value of one `key` of `args` as `convert` reads it, or the `default` where it is not given.
 
     Raises:
         UsageError: the value cannot be read.
@@ -39,7 +41,7 @@ def read_arg(args: Mapping[str, str], key: str, convert: Callable[[str], T], def
 
 
 def yes_or_no(text: str) -> bool:
-    """Read a switch.
+    """Read a switch off the `text` that was typed.
 
     >>> yes_or_no("yes"), yes_or_no("0")
     (True, False)

@@ -16,6 +16,7 @@ class Download:
     """A file that ``datasets fetch`` gets from a dataset's official page."""
 
     url: str
+    """Where it is had from."""
     checksum: str | None
     """``md5:...`` or ``sha256:...`` as published; None where nobody published one."""
     size: int
@@ -31,9 +32,13 @@ class PublishedOptions:
     """An option set that others published: a JSON file of labels, images and options, truth first."""
 
     url: str
+    """Where it is downloaded from."""
     sha256: str
+    """The file's SHA-256, as 64 hexadecimal digits."""
     split: str = "test"
+    """The split that it was made for."""
     k: int = 4
+    """Choices a question."""
     model: str = ""
     """CLIP model that it was mined with, in open_clip's words."""
     weights: str = ""
@@ -55,10 +60,13 @@ class DatasetCard:
     images: Mapping[str, int] = field(default_factory=dict)
     """Number of images of each split, as published."""
     licence: str = "unknown"
+    """Under which licence its images may be used: an SPDX identifier, or words."""
     citation: str = ""
+    """Whom to cite for it."""
     homepage: str = ""
     """Page to download from."""
     aliases: tuple[str, ...] = ()
+    """Other names that users may type."""
     options: str = "clip"
     """The option set that a run takes by default: ``published`` or the name of a miner."""
     in_all: bool = True
@@ -75,6 +83,7 @@ class Dataset(ABC):
     """A dataset whose files are there.  Opening one reads annotations, never images."""
 
     card: DatasetCard
+    """What it is; usually the plugin's own card."""
     root: Path | None
     """Folder that it was found in; None for a dataset that makes its own images."""
 
@@ -160,6 +169,7 @@ class DatasetPlugin(ABC):
     """How a dataset is declared."""
 
     card: DatasetCard
+    """What is known of the dataset before it is opened."""
     takes_path: bool | None = None
     """Whether a path follows the colon of its name, up to a ``#``; in ``--config FILE`` it starts from the file.  None
     for a name that may be either: it is a path where something lies there."""

@@ -18,7 +18,9 @@ class MiningSettings:
     k: int = 4
     """Choices a question, 2 to 26."""
     seed: int = 0
+    """What miners that draw draw from."""
     device: str = "auto"
+    """As `ModelSettings.device`, for miners that ask a model."""
     batch_size: int | None = None
     """Images in a batch; None is the miner's choice."""
     workers: int | None = None
@@ -37,6 +39,7 @@ class OptionMiner(ABC):
     """Chooses the wrong answers."""
 
     name: str
+    """The name users type, for example ``random``."""
     seeded: bool = True
     """False where the seed changes nothing; then all seeds share one set."""
 

@@ -24,14 +24,19 @@ class ModelCard:
     name: str
     """The name users type; one that ends with a colon (``hf:``) takes what follows as its argument."""
     title: str
+    """The name its makers gave it."""
     checkpoint: str | None = None
     """Published checkpoint that is loaded by default, ``organisation/name``."""
     revision: str | None = None
     """Pinned commit of the checkpoint; None takes the newest and records which one that was."""
     licence: str = "unknown"
+    """Under which licence its weights may be used: an SPDX identifier, or words."""
     citation: str = ""
+    """Whom to cite for it."""
     homepage: str = ""
+    """Where more is said about it."""
     parameters: int | None = None
+    """How many it has, where that is known."""
     exposure: str = "unknown"
     """``zero-shot``, ``tuned`` (on these datasets' train splits) or ``unknown``."""
     decodings: tuple[str, ...] = ("generate", "logprob")
@@ -41,6 +46,7 @@ class ModelCard:
     foci_trims: bool = False
     """Whether that code trims this family's answers before it reads them (protocol ``foci``)."""
     aliases: tuple[str, ...] = ()
+    """Other names that users may type."""
 
 
 Settled = Callable[[str, tuple[str, ...], tuple[str, ...]], bool]
@@ -54,6 +60,7 @@ class Decoding:
     name: str = "generate"
     """``generate`` (greedy text), ``logprob`` (one prefill ranks the letters) or ``similarity``."""
     max_new_tokens: int = 64
+    """Longest answer, in tokens."""
     settled: Settled | None = None
     """Ends a row's generation early; None generates until end-of-text or the limit (``--full-text``)."""
 
@@ -67,14 +74,17 @@ class ModelSettings:
     checkpoint: str | None = None
     """A local folder or another hub name, in place of the card's."""
     revision: str | None = None
+    """A commit, branch or tag of the checkpoint; None is the card's."""
     device: str = "auto"
     """``auto``, ``cpu``, ``mps``, ``cuda``, ``cuda:1``..."""
     dtype: str = "auto"
     """``auto`` (the plugin's choice for the device), ``float64``, ``float32``, ``bfloat16``, ``float16``."""
     trust_remote_code: bool = False
+    """Whether code that comes with the checkpoint may be run."""
     args: Mapping[str, str] = field(default_factory=dict)
     """``--model-arg key=value``; a plugin refuses keys that it does not know."""
     decoding: Decoding = field(default_factory=Decoding)
+    """How answers are to be had."""
 
 
 class Preparer:
@@ -103,6 +113,7 @@ class Model(ABC):
     needs_images: bool = True
     """False for a model that never looks; then no image is read."""
     preparer: Preparer = Preparer()
+    """Turns images and prompts into what `respond` gets; by default the batch is the list of RGB images."""
     callers: int = 1
     """Threads that may be in `respond` at a time, with different batches: more than one for a model that gives its
     device the next batch while it waits for the last."""
@@ -166,6 +177,7 @@ class ModelPlugin(ABC):
     """How a model is declared."""
 
     card: ModelCard
+    """What is known of the model before it is loaded."""
     arguments: tuple[str, ...] = ()
     """Keys of ``--model-arg`` that the model knows; `identify` refuses any other."""
     served: bool = False

@@ -18,6 +18,7 @@ class AskContext:
     labels: tuple[str, ...]
     """All labels of the dataset, in published order."""
     seed: int = 0
+    """What orders of choices are drawn from, with the question's id."""
     foci_template: str = "{}"
     """The model card's template; only protocol ``foci`` looks at it."""
     foci_trims: bool = False
@@ -34,6 +35,7 @@ class Task(ABC):
     """One way of asking, ordering, parsing and scoring."""
 
     name: str
+    """The name users type after ``--task``; it is part of every question's id."""
     needs_options: bool = True
     """Whether questions are made from an option set."""
     decodings: tuple[str, ...] = ("generate", "logprob", "similarity")
@@ -84,6 +86,8 @@ class ProtocolCard:
     name: str
     """For example ``fgvr-1``."""
     title: str
+    """What it does, in a few words."""
     tasks: Mapping[str, Task]
     """By name; the first is the default."""
     citation: str = ""
+    """Whom to cite for it."""

@@ -16,6 +16,8 @@ from fgvr_bench.protocols.ordering import draw, make_question_id, seeded_order
 from fgvr_bench.protocols.scores import read_scores
 from fgvr_bench.types import Example, Options, Prompt, Question, Reading, Response, letters_for
 
+__all__ = ["FGVR_1", "MultipleChoice", "Unshuffled", "YesNo", "ZeroShot"]
+
 
 class MultipleChoice(Task):
     """Which of a few labels is shown; answered with a letter."""
@@ -197,3 +199,4 @@ FGVR_1 = ProtocolCard(
         task.name: task for task in (MultipleChoice(), YesNo(), ZeroShot(), OpenEnded(), NearestName(), Unshuffled())
     },
 )
+"""The default protocol."""

@@ -11,9 +11,11 @@ import math
 
 from fgvr_bench.errors import UsageError
 
+__all__ = ["draw", "make_question_id", "seeded_order"]
+
 
 def make_question_id(example_id: str, task: str, permutation: int = 0) -> str:
-    """Return the key of a question: example, task and number of the permutation.
+    """Return the key of a question: `example_id`, name of the `task` and number of the `permutation`.
 
     >>> make_question_id("pet-37/test/Bombay_7.jpg", "multiple-choice")
     'pet-37/test/Bombay_7.jpg#multiple-choice.0'
@@ -22,7 +24,7 @@ def make_question_id(example_id: str, task: str, permutation: int = 0) -> str:
 
 
 def draw(seed: int, question_id: str) -> int:
-    """Return the 256 random bits of a question, as a number in [0, 2**256)."""
+    """Return the 256 random bits that `seed` and `question_id` give, as a number in [0, 2**256)."""
     return int.from_bytes(hashlib.sha256(f"{seed}\n{question_id}".encode()).digest(), "big")
 
 
@@ -40,7 +42,7 @@ def shuffled(k: int, number: int) -> list[int]:
 
 
 def seeded_order(k: int, seed: int, question_id: str, permutation: int = 0) -> list[int]:
-    """Return the order in which k choices are shown: position i shows choice ``order[i]``.
+    """Return the order in which k choices are shown under a `seed`: position i shows choice ``order[i]``.
 
     `question_id` is that of permutation 0.  Permutation 0 is the seeded order and permutation ``i < k`` its
     rotation by i, so that the first k permutations show every choice once in every position.  Beyond these,

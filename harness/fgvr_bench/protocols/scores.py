@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from fgvr_bench.types import Reading
 
+__all__ = ["read_scores"]
+
 DECIMALS = 6
 """Scores are compared as they are stored, so that scoring again gives the same verdict."""
 

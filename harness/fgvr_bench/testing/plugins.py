@@ -162,14 +162,7 @@ def list_checks(
     settings: ModelSettings | None = None,
     argument: str | None = None,
 ) -> list[Check]:
-    """Return a check of the plugin itself and one of each thing that it registers.
-
-    Args:
-        module: the plugin's module, or its import name.
-        roots: folders that its datasets' files are in (see `check_dataset`).
-        settings: how its models are loaded (see `check_model`).
-        argument: what follows the colon of its datasets' names, where they take something.
-    """
+    """Return a check of the plugin itself and one of each thing that it registers; arguments as of `checks_of`."""
     loaded = importlib.import_module(module) if isinstance(module, str) else module
     host = Host()
     host.add(loaded, loaded.__name__)
@@ -190,18 +183,30 @@ def list_checks(
     ]
 
 
-def checks_of(module: ModuleType | str, **more: Any) -> Callable[..., None]:
-    """Return a pytest test of everything that a plugin registers, a case for each.
+def checks_of(
+    module: ModuleType | str,
+    *,
+    roots: Sequence[Path | str] = (),
+    settings: ModelSettings | None = None,
+    argument: str | None = None,
+) -> Callable[..., None]:
+    """Return a pytest test of everything that a plugin registers, a case for each.  Needs pytest.
 
     ::
 
         test_my_plugin = checks_of(my_plugin, roots=["tests/files"])
 
-    Takes the arguments of `list_checks`.  Needs pytest.
+    Args:
+        module: the plugin's module, or its import name.
+        roots: folders that its datasets' files are in (see `check_dataset`).
+        settings: how its models are loaded (see `check_model`).
+        argument: what follows the colon of its datasets' names, where they take something.
     """
     import pytest
 
-    @pytest.mark.parametrize("check", list_checks(module, **more), ids=str)
+    checks = list_checks(module, roots=roots, settings=settings, argument=argument)
+
+    @pytest.mark.parametrize("check", checks, ids=str)
     def test(check: Check) -> None:
         __tracebackhide__ = True
         check()

@@ -26,6 +26,7 @@ class Template:
     text: str
     """Jinja for `chat`; else words with ``{}``."""
     chat: bool = False
+    """Whether `text` is a chat template rather than words."""
     before_answer: str | None = None
     """What the makers' text has between prompt and answer, where `text` does not tell; see `separator`."""
 
