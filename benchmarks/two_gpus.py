@@ -316,8 +316,11 @@ class Outcome:
         pieces = self.spans[number]
         if not pieces:
             return f"rank {number}: nothing"
-        busy = sum(end - begin for begin, end, _ in pieces)
-        first, last = pieces[0][0] - self.figures["began"], self.figures["ended"] - pieces[-1][1]
+        busy, until = 0.0, 0.0
+        for begin, end, _ in pieces:  # in the order of their ends; two may be under way at once
+            busy += max(0.0, end - max(begin, until))
+            until = max(until, end)
+        first, last = min(piece[0] for piece in pieces) - self.figures["began"], self.figures["ended"] - until
         between = self.seconds - busy - first - last
         count = sum(count for _, _, count in pieces)
         return (
