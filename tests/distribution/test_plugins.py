@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from outside import COMMAND, GOOD, load, of
 from toy import Registration, ToyModel, ToyPlugin
@@ -272,6 +272,7 @@ def test_aliases_find_the_same_thing_and_clash_as_names_do() -> None:
         made.models.find("feather")
 
 
+@settings(deadline=None)
 @given(st.lists(st.text("abAB", min_size=1, max_size=3), max_size=12))
 def test_whatever_is_registered_every_name_is_found_clashes_or_was_never_there(names: list[str]) -> None:
     made = Host()
