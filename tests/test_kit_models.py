@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -142,6 +143,19 @@ RESPONDS: dict[str, tuple[Respond, str]] = {
 def test_answers_that_hang_on_what_they_must_not_are_found(what: str) -> None:
     respond, said = RESPONDS[what]
     assert said in faults(Plugin(respond))
+
+
+def through_the_model(model: Bright, prompts: Sequence[Prompt], batch: Any) -> list[Response]:
+    model.images = batch  # type: ignore[attr-defined]
+    time.sleep(0.01)  # as long as another thread needs
+    return by_brightness(model, prompts, model.images)  # type: ignore[attr-defined]
+
+
+def test_a_model_that_two_threads_may_ask_keeps_their_batches_apart() -> None:
+    check_model(Plugin(callers=2))
+    said = faults(Plugin(through_the_model, callers=2))
+    assert "it answers otherwise when 2 threads ask it at a time, and it says callers = 2" in said
+    check_model(Plugin(through_the_model))
 
 
 SCORES: dict[str, tuple[Respond, str]] = {

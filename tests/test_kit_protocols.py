@@ -222,9 +222,17 @@ def takes_failures(found: Reading, response: Response) -> Reading:
     return found if response.error is None else Reading(0, "letter")
 
 
+def first_for_want(found: Reading, response: Response) -> Reading:
+    return Reading(0, "guess") if found == Reading(None, "no-letter") else found
+
+
 READS: dict[str, tuple[Callable[..., Any], str]] = {
     "an error": (breaks, "raises AssertionError"),
     "a guess": (by_lot, "draws by lot or keeps something. It is a pure function."),
+    "the first choice for want of any": (
+        first_for_want,
+        "read() finds choice 0 in the answer '', which names none",
+    ),
     "a failure": (takes_failures, "read() finds a choice in an answer that failed"),
     "a choice out of range": (
         lambda found, response: Reading(4, "letter") if found.choice == 0 else found,
@@ -260,6 +268,10 @@ class Odd(Choice):
             return super().read(response, letters, choices)
         known = [f"It is {choice}!" for choice in choices]
         return Reading(known.index(said), "sentence") if said in known else Reading(None, "no-sentence")
+
+
+def test_a_parser_may_guess_where_the_benchmark_that_it_follows_does() -> None:
+    check_protocol(card(Choice(read=first_for_want)), guessing=["choice"])
 
 
 def test_a_parser_that_wants_an_unusual_answer_is_told_of_it() -> None:

@@ -59,6 +59,16 @@ def ask_alone(model: Model, prompts: Sequence[Prompt]) -> list[Response]:
     return [response for prompt in prompts for response in ask(model, [prompt])]
 
 
+def ask_side_by_side(model: Model, prompts: Sequence[Prompt]) -> list[Response]:
+    """Ask in as many batches as the model takes at a time, each from a thread of its own."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    parts = [prompts[start :: model.callers] for start in range(model.callers)]
+    with ThreadPoolExecutor(model.callers) as threads:
+        answers = list(threads.map(lambda part: ask(model, part), parts))
+    return [answers[place % model.callers][place // model.callers] for place in range(len(prompts))]
+
+
 def are_the_same(one: Sequence[Response], other: Sequence[Response], tolerance: float) -> bool:
     """Say whether two lists of answers say the same, question by question, whatever their ids."""
     return len(one) == len(other) and all(_says_the_same(*pair, tolerance) for pair in zip(one, other, strict=True))

@@ -42,6 +42,7 @@ def check_dataset(
     Raises:
         PluginFault: names everything that is wrong.
     """
+    __tracebackhide__ = True  # a fault says it all
     found = Findings(f"Dataset {plugin.card.name!r}")
     look_at_dataset_card(found, plugin)
     places = [Path(root) for root in roots] or data_roots()

@@ -50,6 +50,7 @@ class Findings:
         Raises:
             PluginFault: anything was found wrong.
         """
+        __tracebackhide__ = True
         if self._faults:
             raise PluginFault(self.subject, tuple(self._faults.values()))
 

@@ -30,6 +30,7 @@ def check_metric(metric: Metric) -> None:
     Raises:
         PluginFault: names everything that is wrong.
     """
+    __tracebackhide__ = True  # a fault says it all
     found = Findings(f"Metric {metric.name!r}")
     look_at_name(found, "metric", Metric, metric)
     title = metric.title

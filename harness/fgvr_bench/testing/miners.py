@@ -46,6 +46,7 @@ def check_miner(
     Raises:
         PluginFault: names everything that is wrong.
     """
+    __tracebackhide__ = True  # a fault says it all
     found = Findings(f"Option miner {getattr(miner, 'name', miner)!r}")
     look_at_name(found, "option miner", OptionMiner, miner)
     mined = dataset or ToyDataset()

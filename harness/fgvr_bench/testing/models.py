@@ -10,7 +10,15 @@ from dataclasses import replace
 from fgvr_bench.core.files import canonical_json
 from fgvr_bench.errors import ModelUnavailable
 from fgvr_bench.interfaces import Decoding, Model, ModelPlugin, ModelSettings, Preparer
-from fgvr_bench.testing.asking import are_the_same, ask, ask_alone, elsewhere, look_at_responses, sheet_for
+from fgvr_bench.testing.asking import (
+    are_the_same,
+    ask,
+    ask_alone,
+    ask_side_by_side,
+    elsewhere,
+    look_at_responses,
+    sheet_for,
+)
 from fgvr_bench.testing.cards import look_at_model_card
 from fgvr_bench.testing.findings import Findings, described
 from fgvr_bench.testing.generators import poisoned, watched
@@ -44,6 +52,7 @@ def check_model(
     Raises:
         PluginFault: names everything that is wrong.
     """
+    __tracebackhide__ = True  # a fault says it all
     found = Findings(f"Model {plugin.card.name!r}")
     look_at_model_card(found, plugin)
     if not card_only:
@@ -192,6 +201,13 @@ def _look_at_variations(
             ask(model, sheet[::-1])[::-1],
             "it answers otherwise when the batch stands in another order. No answer may hang on its place.",
         )
+    if model.callers > 1:
+        with found.trying(f"respond() in {model.callers} threads at a time"), poisoned(12):
+            need(
+                ask_side_by_side(model, sheet),
+                f"it answers otherwise when {model.callers} threads ask it at a time, and it says callers = "
+                f"{model.callers}. Keep nothing of a batch in the model, or say callers = 1.",
+            )
     if model.needs_images:
         _look_at_leaks(found, model, sheet, name, first, tolerance)
         with found.trying("The preparer, after a journey to a worker process,"), poisoned(12):

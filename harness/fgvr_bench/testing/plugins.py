@@ -74,6 +74,7 @@ def check_plugin(module: ModuleType | str, *, seconds: float = SECONDS) -> None:
         PluginFault: names everything that is wrong.
     """
     name = module if isinstance(module, str) else module.__name__
+    __tracebackhide__ = True  # a fault says it all
     found = Findings(f"Plugin {name!r}")
     if not _look_at_import(found, name, seconds):
         found.settle()
@@ -208,7 +209,6 @@ def checks_of(
 
     @pytest.mark.parametrize("check", checks, ids=str)
     def test(check: Check) -> None:
-        __tracebackhide__ = True
         check()
 
     return test

@@ -25,6 +25,7 @@ def check_protocol(
     *,
     metrics: Sequence[Metric] = (),
     unshuffled: Sequence[str] = (),
+    guessing: Sequence[str] = (),
     say: Say | None = None,
 ) -> None:
     """Check a protocol: its card, and each of its tasks from the question to the verdict.
@@ -33,12 +34,14 @@ def check_protocol(
         card: what the plugin registers.
         metrics: metrics that its tasks name, beside those that are installed.
         unshuffled: names of tasks that leave the right answer in one place on purpose.
+        guessing: names of tasks that take a choice for given where none is, because the benchmark they follow does.
         say: what a model says that answers rightly, ``say(letters, choices, place) -> text``, where none of the usual
             ways (the letter, ``Answer: B``, ``<answer>B</answer>``, the choice itself ...) is what its parser wants.
 
     Raises:
         PluginFault: names everything that is wrong.
     """
+    __tracebackhide__ = True  # a fault says it all
     found = Findings(f"Protocol {card.name!r}")
     look_at_name(found, "protocol", ProtocolCard, card)
     look_at_texts(found, card, "title")
@@ -49,7 +52,7 @@ def check_protocol(
         for name, task in card.tasks.items():
             if found.need(isinstance(task, Task), f"Its task {name!r} is a {type(task).__name__}, not a Task."):
                 _look_at_declaration(found, name, task, known)
-                _look_at_task(found, task, name in unshuffled, say)
+                _look_at_task(found, task, name in unshuffled, name in guessing, say)
     found.settle()
 
 
@@ -68,13 +71,13 @@ def _look_at_declaration(found: Findings, name: str, task: Task, known: set[str]
         found.wrong(f"{whose} has max_new_tokens={length!r}; it is a whole number of 1 or more.")
 
 
-def _look_at_task(found: Findings, task: Task, unshuffled: bool, say: Say | None) -> None:
+def _look_at_task(found: Findings, task: Task, unshuffled: bool, guesses: bool, say: Say | None) -> None:
     task = _bound(found, task)
     questions = look_at_questions(found, task, unshuffled)
     if not questions:
         return
     look_at_prompts(found, task, questions[:FEW])
-    understood = look_at_reading(found, task, questions[0], say)
+    understood = look_at_reading(found, task, questions[0], say, guesses)
     look_at_settling(found, task, questions[0])
     look_at_verdicts(found, task, questions[:FEW], understood)
     _look_at_journey(found, task)

@@ -9,14 +9,14 @@ from fgvr_bench.core.records import from_line, rounded, to_line
 from fgvr_bench.interfaces import Task
 from fgvr_bench.testing.findings import Findings, described
 from fgvr_bench.testing.generators import poisoned, watched
-from fgvr_bench.testing.saying import CONTINUATIONS, WAYS, Say, responses, texts
+from fgvr_bench.testing.saying import CONTINUATIONS, SILENT, WAYS, Say, responses, texts
 from fgvr_bench.testing.toys import LABELS
 from fgvr_bench.types import Answer, Question, Reading, Response, ScoreKind
 
 BY_SCORES = {"logprob": ScoreKind.LOGPROB, "similarity": ScoreKind.SIMILARITY}
 
 
-def look_at_reading(found: Findings, task: Task, question: Question, say: Say | None) -> Say | None:
+def look_at_reading(found: Findings, task: Task, question: Question, say: Say | None, guesses: bool) -> Say | None:
     """Check what `read` makes of responses to one question; return a way of answering that it understands."""
     whose, letters, choices = f"Task {task.name!r}", question.letters, question.choices
     given = list(responses(question.question_id, letters, choices))
@@ -42,6 +42,13 @@ def look_at_reading(found: Findings, task: Task, question: Question, say: Say | 
             )
         elif response.error is not None and reading.choice is not None:
             found.wrong(f"{whose}: read() finds a choice in an answer that failed. Return Reading(None, 'failed').")
+        elif reading.choice is not None and response.completion in SILENT and not guesses:
+            found.wrong(
+                f"{whose}: read() finds {_choice(reading.choice)} in {_told(response)}, which names none. Return "
+                f"Reading(None, reason); where guessing is the point, name the task to the check: "
+                f"guessing=[{task.name!r}].",
+                kind=f"{whose} guesses",
+            )
     for name, kind in BY_SCORES.items():
         if name in task.decodings and choices:
             _look_at_scores(found, task, question, kind)

@@ -43,10 +43,11 @@ CONTINUATIONS = (
 )
 """What a model may go on with."""
 
+SILENT = ("", " ", "\n\n", "I cannot tell.", "The picture shows a wall. " * 40, "[]{}()*+?|^$\\", "\0")
+"""What says nothing of any choice."""
+
 TEXTS = (
-    "",
-    " ",
-    "\n\n",
+    *SILENT,
     "A",
     "b",
     " C",
@@ -54,25 +55,21 @@ TEXTS = (
     "yes",
     "No.",
     "none of these",
-    "I cannot tell.",
     "A or B",
     "<think>",
     "<think>It is B.</think>",
     "<answer>",
     "\\boxed{",
     '{"answer": ',
-    "[]{}()*+?|^$\\",
     "Answer: ",
     "ASSISTANT:",
     "1",
     "Ａ",
     "é́",
     "\u202eA",
-    "\0",
     "\ud800",
     "A" * 1_000,
     "(" * 500,
-    "The picture shows a wall. " * 40,
 )
 """What a model may say of anything."""
 
