@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT))
 torchvision_ops.ensure()
 
 from benchmarks.miniature import arms, base, compare, crew, exam, images, material, second, summary  # noqa: E402
+from benchmarks.miniature.__main__ import main  # noqa: E402
 from benchmarks.miniature.compare import Job  # noqa: E402
 
 from fgvr_models.moth_idefics2 import BASE, PARAMETERS, WEIGHTS  # noqa: E402
@@ -199,13 +200,12 @@ def test_everything_from_nothing_shortened(tmp_path: Path) -> None:
     assert (tmp_path / "base" / "model.safetensors").exists()
 
 
-def test_the_whole_comparison_shortened(tmp_path: Path) -> None:
+def test_the_whole_comparison_shortened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["compare", "--base", str(WEIGHTS / "moth-idefics2"), "--split=validation", "--per-species=1", "--steps=2"]
     words += ["--suite=main", "--seeds", "0", f"--out={tmp_path / 'out.jsonl'}", f"--rows={tmp_path / 'rows'}"]
     words += ["--shots=1", f"--keep={tmp_path / 'kept'}"]
-    command = [sys.executable, "-m", "benchmarks.miniature", *words]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setattr(sys, "argv", ["benchmarks.miniature", *words])
+    assert main() == 0
     records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [(record["arm"], record["shots"]) for record in records] == [
         ("base", 0), ("both stages", 1), ("stage II alone", 1)
