@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -14,13 +15,15 @@ from typing import Any
 import hub
 import pytest
 from click.testing import CliRunner
+from fuzz_tools import Spoil, in_time, inputs, spoils, spoilt
+from hypothesis import strategies as st
 from layouts import draw
 
 from fgvr_bench.cli.main import fgvr_bench
 from fgvr_bench.core.digest import dataset_digest
 from fgvr_bench.core.host import host
 from fgvr_bench.core.likeness import _size
-from fgvr_bench.errors import DataInvalid, DataNotFound, UsageError
+from fgvr_bench.errors import DataInvalid, DataNotFound, FgvrError, UsageError
 from fgvr_bench.interfaces import Dataset
 from fgvr_bench.testing import check_dataset
 from fgvr_datasets._hub_rows import RowImage
@@ -263,6 +266,28 @@ def test_damaged_files_and_absent_ones_are_named(tmp_path: Path) -> None:
         opened("#birds")
     with pytest.raises(UsageError, match=r"'other' not found. Available: \['default'\].*Name one: #config="):
         opened(f"{parquet(tmp_path / 'repository')}#config=other")
+
+
+@inputs(
+    0.06, how=spoils, name=st.sampled_from(["test/data-00000-of-00001.arrow", "test/state.json", "dataset_dict.json"])
+)
+def test_any_saved_dataset_is_read_or_refused_in_words(
+    tmp_path_factory: pytest.TempPathFactory, how: list[Spoil], name: str
+) -> None:
+    place = tmp_path_factory.getbasetemp() / "spoilt"
+    if not place.exists():
+        saved(place)
+    whole = (place / "birds" / name).read_bytes()
+    try:
+        (place / "birds" / name).unlink()  # what is mapped into memory stays as it was
+        (place / "birds" / name).write_bytes(spoilt(whole, how))
+        with in_time(), contextlib.suppress(FgvrError):
+            for example in opened(place / "birds").examples():
+                with contextlib.suppress(OSError):
+                    example.image.read()
+    finally:
+        (place / "birds" / name).unlink()
+        (place / "birds" / name).write_bytes(whole)
 
 
 ASK = """

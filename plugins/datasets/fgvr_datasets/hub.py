@@ -61,6 +61,10 @@ class HubDataset(Dataset):
             for column in (self.image_column, self.label_column):
                 if table.features.get(column) != features[column]:
                     raise DataInvalid(f"{self.card.title}: column {column!r} is another in split {split}.")
+            try:  # a damaged file is mapped into memory as it is, and leads reads astray
+                table.select_columns([self.image_column, self.label_column]).data.validate(full=True)
+            except ValueError as error:
+                raise DataInvalid(f"{self.card.title}, {split}: its file is damaged: {error}.") from error
         odd = next((name for name in self._names or () if not name or (self._names or []).count(name) > 1), None)
         if odd is not None:
             raise DataInvalid(
