@@ -12,6 +12,8 @@ import pytest
 from click.testing import CliRunner
 from finedefics import commands
 
+from fgvr_bench.testing import check_plugin
+
 PROJECT = Path(__file__).resolve().parent.parent
 WHERE = "import finedefics; print(finedefics.__file__, finedefics.__version__)"
 
@@ -34,6 +36,10 @@ def test_its_commands_come_by_the_entry_point_group_that_help_loads() -> None:
     for module in modules:
         module.register_commands(register=registered.append)
     assert [command.name for command in registered] == ["finedefics"]
+
+
+def test_the_plugin_passes_the_conformance_kit() -> None:
+    check_plugin(commands)
 
 
 def test_help_lists_every_command_and_each_is_where_it_says() -> None:

@@ -10,6 +10,8 @@ import click
 from fgvr_bench import hookimpl
 from fgvr_bench.core.names import did_you_mean
 
+FGVR_BENCH_API = "1.0"
+
 COMMANDS = {
     "describe": ("finedefics.data.commands:describe", "Describe training images by their attributes."),
     "build-data": ("finedefics.data.commands:build_data", "Make the training files of both stages."),
