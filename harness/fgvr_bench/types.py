@@ -36,6 +36,7 @@ __all__ = [
     "Response",
     "ScoreKind",
     "Split",
+    "Stamp",
     "Stop",
     "letters_for",
     "make_example_id",
