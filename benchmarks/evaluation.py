@@ -138,9 +138,13 @@ class Clock:
         """Note the time of one answer."""
         self.times.append(time.perf_counter())
 
-    def steady(self, batch: int) -> float:
-        """Return the answers a second of the median batch: without those that waited for a compiler."""
-        return batch / float(np.median(np.diff(self.batches)))
+    def steady(self, batch: int, window: int = 4) -> float:
+        """Return the answers a second of the median `window` batches: without those that waited for a compiler.
+
+        Two batches are under way at once, so single ones say little.
+        """
+        ends = np.sort(self.batches)
+        return batch * window / float(np.median(ends[window:] - ends[:-window]))
 
     def rate(self, batch: int) -> float:
         """Return answers a second between the end of the second batch and the last answer on disk."""
@@ -363,7 +367,7 @@ def qwen(folder: Path) -> Any:
 SHAPES = {
     "idefics2-8b": Shape("idefics2", lambda folder: idefics2(folder, IDEFICS2_8B)),
     "idefics2-tiny": Shape("idefics2", lambda folder: idefics2(folder, IDEFICS2_TINY)),
-    "llava-1.5-7b": Shape("llava-1.5", llava),
+    "llava-1.5-7b": Shape("llava", llava),
     "qwen2.5-vl-7b": Shape("qwen2.5-vl", qwen),
 }
 

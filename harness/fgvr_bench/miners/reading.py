@@ -1,13 +1,12 @@
 """Images on their way to an encoder: read, decoded and preprocessed ahead of it, in order.
 
 Pixels that worker processes make as bytes are written where the encoder's process reads them, into memory that all
-share from the beginning and that a GPU may read by itself.  Passed on as tensors of their own, they would be copied
-three times, each time into memory that the system has to provide first: that took longer than the decoding.
+share from the beginning.  Passed on as tensors of their own they would be copied three times, each time into memory
+that the system has to provide first.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -133,17 +132,14 @@ def read_images(
     batches = ImageBatches(examples, indices, size, preprocess)
     if workers is None:
         workers = 0 if len(batches) < 3 else min(16, cores(), len(batches))
-    with contextlib.ExitStack() as stack:
-        if workers and (shape := _bytes_of_shape(preprocess)) is not None:
-            import torch
+    if workers and (shape := _bytes_of_shape(preprocess)) is not None:
+        import torch
 
-            workers = min(workers, len(batches))
-            batches.shared = torch.empty(workers * SLOTS, size, *shape, dtype=torch.uint8)
-            batches.shared.share_memory_()  # type: ignore[no-untyped-call]
-            if for_gpu:
-                stack.enter_context(_readable_by_gpu(batches.shared))
-        for batch in read_ahead(batches, workers, for_gpu and batches.shared is None, claims):
-            yield batches.received(batch)
+        workers = min(workers, len(batches))
+        batches.shared = torch.empty(workers * SLOTS, size, *shape, dtype=torch.uint8)
+        batches.shared.share_memory_()  # type: ignore[no-untyped-call]
+    for batch in read_ahead(batches, workers, for_gpu and batches.shared is None, claims):
+        yield batches.received(batch)
 
 
 def _bytes_of_shape(preprocess: Callable[[Any], torch.Tensor]) -> tuple[int, ...] | None:
@@ -154,18 +150,3 @@ def _bytes_of_shape(preprocess: Callable[[Any], torch.Tensor]) -> tuple[int, ...
     upright, wide = (preprocess(Image.new("RGB", size)) for size in ((24, 32), (48, 24)))
     same = upright.shape == wide.shape and upright.dtype == wide.dtype == torch.uint8
     return tuple(upright.shape) if same else None
-
-
-@contextlib.contextmanager
-def _readable_by_gpu(memory: torch.Tensor) -> Iterator[None]:
-    """Keep memory in its place, so that a GPU copies from it by itself; where the system refuses, copies are slower."""
-    import torch
-
-    runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
-    kept = int(runtime.cudaHostRegister(memory.data_ptr(), memory.numel(), 0)) == 0
-    try:
-        yield
-    finally:
-        if kept:
-            torch.cuda.synchronize()  # copies may be under way
-            runtime.cudaHostUnregister(memory.data_ptr())
