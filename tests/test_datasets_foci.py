@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from fuzz_tools import Spoil, in_time, inputs, spoils, spoilt
+from hypothesis import strategies as st
 from layouts import draw
 from toy import Script, ToyModel, toy_host
 
@@ -78,7 +80,9 @@ def official(root: Path) -> None:
     rows = [(number, synset, "words", 0) for number, synset in zip((3, 1, 2), SYNSETS, strict=True)]
     rows.append((1001, "n00001740", "entity", 3))  # inner nodes of the tree come after the classes
     fields = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O"), ("num_children", "O")]
-    savemat(devkit / "meta.mat", {"synsets": np.array([tuple(row) for row in rows], fields).reshape(-1, 1)})
+    savemat(
+        devkit / "meta.mat", {"synsets": np.array([(float(row[0]), *row[1:]) for row in rows], fields).reshape(-1, 1)}
+    )
     number_of = {synset: number for number, synset, _, _ in rows}
     truths = "".join(f"{number_of[synset]}\n" for synset in SHOWN.values())
     (devkit / "ILSVRC2012_validation_ground_truth.txt").write_text(truths)
@@ -240,6 +244,36 @@ def test_damage_is_refused_by_name(name: str, tmp_path: Path) -> None:
         (root / path).write_text(content)
         with pytest.raises(DataInvalid, match=match):
             plugin().open([root]).examples()
+
+
+LISTS = {
+    "food-101": ["food-101/meta/classes.txt", "food-101/meta/test.txt"],
+    "imagenet-1k official": [
+        "ILSVRC2012/ILSVRC2012_devkit_t12/data/meta.mat",
+        "ILSVRC2012/ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt",
+    ],
+    "imagenet-1k kaggle": ["imagenet-1k/LOC_val_solution.csv"],
+}
+
+
+@inputs(0.05, which=st.sampled_from([(name, file) for name, files in LISTS.items() for file in files]), how=spoils)
+def test_any_list_is_read_or_refused_in_words(
+    tmp_path_factory: pytest.TempPathFactory, which: tuple[str, str], how: list[Spoil]
+) -> None:
+    name, file = which
+    root = tmp_path_factory.getbasetemp() / f"lists of {name}"
+    if not root.exists():
+        LAYOUTS[name][0](root)
+    whole = (root / file).read_bytes()
+    (root / file).write_bytes(spoilt(whole, how))
+    try:
+        with in_time():
+            listing = LAYOUTS[name][1]().open([root]).examples()
+        assert all(Path(example.image.path).resolve().is_relative_to(root) for example in listing)
+    except FgvrError:
+        return
+    finally:
+        (root / file).write_bytes(whole)
 
 
 def test_images_side_by_side_need_a_list(tmp_path: Path) -> None:

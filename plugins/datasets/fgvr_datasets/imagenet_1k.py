@@ -81,7 +81,10 @@ def _official(truths: Path) -> Mapping[str, tuple[str, str]]:
     (rows,) = read_mat(meta, "synsets")
     if not {"ILSVRC2012_ID", "WNID"} <= set(rows.dtype.names or ()):
         raise DataInvalid(f"{meta} has no ILSVRC2012_ID and WNID in its synsets.", hint="Unpack the devkit again.")
-    synsets = {str(int(row["ILSVRC2012_ID"])): str(row["WNID"]) for row in rows}
+    try:
+        synsets = {str(int(row["ILSVRC2012_ID"])): str(row["WNID"]) for row in rows}
+    except (TypeError, ValueError) as error:
+        raise DataInvalid(f"{meta} has a synset whose number is none.", hint="Unpack the devkit again.") from error
     shown = {}
     for number, (line, text) in enumerate(read_lines(truths), 1):
         if text not in synsets:
