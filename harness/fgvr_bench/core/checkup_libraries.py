@@ -13,6 +13,8 @@ from fgvr_bench.core.checkup import Finding, State, good, remark, wrong
 from fgvr_bench.core.entry_points import BUNDLED
 
 AREA = "libraries"
+OF_DEVELOPERS = ("docs", "test")
+"""Extras that nobody needs who only runs the benchmark."""
 
 
 def look_at_libraries() -> Iterator[Finding]:
@@ -62,7 +64,7 @@ def _requirements(distribution: importlib.metadata.Distribution) -> Iterator[Fin
         if installed is not None and requirement.specifier.contains(installed, prereleases=True):
             continue
         if extra:
-            if extra[1] != "test":
+            if extra[1] not in OF_DEVELOPERS:
                 absent_extras.setdefault(extra[1], []).append(requirement.name)
             continue
         is_there = f"{requirement.name} {installed} is installed" if installed else f"{requirement.name} is absent"
@@ -73,7 +75,9 @@ def _requirements(distribution: importlib.metadata.Distribution) -> Iterator[Fin
         )
     for extra_name, names in sorted(absent_extras.items()):
         command = f'pip install "fgvr-bench[{extra_name}]"'
-        yield remark(AREA, f"without {', '.join(names)}, which some models need", command)
+        yield remark(
+            AREA, f"the extra {extra_name!r} ({', '.join(names)}) is not installed; what needs it says so", command
+        )
 
 
 def _accepts(specifiers: str, version: str) -> bool:
