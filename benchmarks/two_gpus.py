@@ -38,7 +38,7 @@ import numpy as np
 from tabulate import tabulate
 
 from fgvr_bench.core.ahead import cores
-from fgvr_bench.core.ranks import Ranks, join_launched, launched
+from fgvr_bench.core.ranks import join_launched, launched
 from fgvr_bench.core.watching import Watcher
 
 PARTS = ("evaluation", "training", "mining")
@@ -171,6 +171,7 @@ def mining(work: Path, size: Size, tiny: bool, out: Path) -> None:
     from fgvr_bench.core.assisting import Assistant
     from fgvr_bench.core.digest import dataset_digest
     from fgvr_bench.core.host import host
+    from fgvr_bench.core.launching import ranks_for
     from fgvr_bench.core.options import find_or_build
     from fgvr_bench.core.ranks import leading
     from fgvr_bench.core.settings import RunSettings
@@ -199,11 +200,9 @@ def mining(work: Path, size: Size, tiny: bool, out: Path) -> None:
     if place is not None and place.rank:
         Assistant(join_launched(place), host(), [], [], RunSettings(num_processes="launched")).serve()
     else:
-        ranks: Ranks | None = None if place is None else join_launched(place)
+        ranks = ranks_for([], [], RunSettings(num_processes=None if place is None else "launched"))
         with leading(ranks):
             digest = dataset_digest(dataset, "test")
-            if ranks is not None:
-                ranks.join()
             phases, began = bench.Phases(), time.time()
             made = find_or_build(
                 dataset,

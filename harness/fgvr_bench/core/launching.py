@@ -30,7 +30,11 @@ def ranks_for(models: Sequence[Asked], datasets: Sequence[Asked], settings: RunS
     """
     if settings.num_processes == "launched":
         place = launched()
-        return None if place is None else join_launched(place)
+        if place is None:
+            return None
+        ranks = join_launched(place)
+        ranks.join()  # the others are there: also where there is nothing to do, they have to be told so
+        return ranks
     wanted = [settings.num_processes, *(each.own.get("num_processes") for each in models)]
     count = max(number_of(each) for each in wanted)
     return start_here(count, models, datasets, settings) if count > 1 else None
