@@ -21,11 +21,11 @@ def look_at_plugins(plugins: Host, commands: Collection[str]) -> Iterator[Findin
     """
     problems = plugins.problems()
     for info in problems:
-        fix = f"Upgrade or uninstall {info.distribution}, or leave it out: FGVR_DISABLE={info.distribution}"
+        fix = f"Upgrade it or fgvr-bench, or leave it out: FGVR_DISABLE={info.distribution}"
         yield wrong(AREA, f"{info.name} of {info.distribution} {info.version} cannot be used: {info.error}", fix)
     added, troubles = load_commands(frozenset(commands))
     for trouble in troubles:
-        yield wrong(AREA, trouble, "Upgrade or uninstall it.")
+        yield wrong(AREA, trouble, "Upgrade it or fgvr-bench, or uninstall it.")
     yield from _disabled()
     whole = len(plugins.plugins) - len(problems)
     outside = sorted({info.distribution for info in plugins.plugins if not info.error} - {"fgvr-bench"})
