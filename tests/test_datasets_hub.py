@@ -131,6 +131,14 @@ def test_one_parquet_file_is_a_test_split_whatever_it_is_called(tmp_path: Path) 
     assert len(opened(file).examples()) == 6, "a file that changed is read again"
 
 
+def test_odd_names_of_folders_are_read_or_refused_in_words(tmp_path: Path) -> None:
+    assert len(opened(saved(tmp_path / "é [1]")).examples()) == 9
+    odd = parquet(tmp_path / "é #2 ' x")
+    assert len(opened(odd).examples()) == 9
+    with pytest.raises(DataInvalid, match=r"has \* \? or \[ in its name.*Rename the folder, or name a Parquet file"):
+        opened(odd.parent.rename(tmp_path / "two [2]") / "birds")
+
+
 def test_tables_written_without_the_library_are_read_too(tmp_path: Path) -> None:
     import pandas as pd
 
@@ -262,6 +270,9 @@ def test_damaged_files_and_absent_ones_are_named(tmp_path: Path) -> None:
         opened("./absent")
     with pytest.raises(UsageError, match=r"'imag=x' is no setting. Did you mean image"):
         opened(f"{tmp_path}/empty#imag=x")
+    for setting in ("config=small", "revision=main"):
+        with pytest.raises(UsageError, match=rf"{setting.partition('=')[0]}= is for"):
+            opened(f"{place}#{setting}")
     with pytest.raises(UsageError, match="hf: needs a name"):
         opened("#birds")
     with pytest.raises(UsageError, match=r"'other' not found. Available: \['default'\].*Name one: #config="):

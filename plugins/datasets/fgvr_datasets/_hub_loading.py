@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -53,21 +54,34 @@ def load(place: str, config: str | None, revision: str | None) -> Loaded:
             hint="Type: pip install 'fgvr-bench[datasets]'",
         ) from error
     with _quiet(), _in_words(place):
-        return _local(at_home(place), config) if is_local(place) else _of_the_hub(place, config, revision)
+        if not is_local(place):
+            return _of_the_hub(place, config, revision)
+        if revision is not None:
+            raise UsageError(f"{place} lies here, and has no revisions; revision= is for datasets of the hub.")
+        return _local(at_home(place), config)
 
 
 def _local(path: Path, config: str | None) -> Loaded:
     from datasets import DatasetDict, load_dataset, load_from_disk
 
-    path = path.resolve()
+    path = Path(os.path.abspath(path))
     if not path.exists():
         raise DataNotFound(
             f"there is no file or folder {path}.", hint="For a dataset of the hub type hf:ORGANISATION/NAME."
         )
+    saved = any((path / name).is_file() for name in ("dataset_dict.json", "state.json"))
+    if config is not None and (saved or path.is_file()):
+        raise UsageError(f"{path} holds one dataset; config= is for folders as the hub has them.")
     if path.is_dir():
-        saved = any((path / name).is_file() for name in ("dataset_dict.json", "state.json"))
+        if not saved and glob.escape(str(path)) != str(path):
+            raise DataInvalid(
+                f"{path} has * ? or [ in its name, which the datasets library takes for patterns.",
+                hint="Rename the folder, or name a Parquet file in it.",
+            )
         found = load_from_disk(str(path)) if saved else load_dataset(str(path), config)
-        tables = dict(found) if isinstance(found, DatasetDict) else {str(found.split or "test"): found}
+        tables = (
+            dict(found) if isinstance(found, DatasetDict) else {str(found.split or "test").partition("[")[0]: found}
+        )
         if saved:
             _check_files(tables, path)
         return Loaded(tables, path)
@@ -85,7 +99,7 @@ def _check_files(tables: Mapping[str, Any], folder: Path) -> None:
     """Refuse a saved dataset whose list of files leads out of its folder."""
     for table in tables.values():
         for file in table.cache_files:
-            if not Path(file["filename"]).resolve().is_relative_to(folder):
+            if not Path(file["filename"]).resolve().is_relative_to(folder.resolve()):
                 raise DataInvalid(f"{folder} names the file {file['filename']}, which does not lie in it.")
 
 
