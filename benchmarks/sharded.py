@@ -38,7 +38,7 @@ from finedefics.loading import choose_trained  # noqa: E402
 from finedefics.logbook import StepRecord, TrainingWatcher  # noqa: E402
 from finedefics.modules import StageModule, learnt_tokens, temperatures_for, weights_for  # noqa: E402
 from finedefics.presets import Recipe, preset  # noqa: E402
-from finedefics.sharding import fit  # noqa: E402
+from finedefics.sharding import fit, let_go  # noqa: E402
 from finedefics.speed import compile_layers  # noqa: E402
 from finedefics.training import Stage, Training  # noqa: E402
 from training_shape import FULL, TINY, make_batch, random_model  # noqa: E402
@@ -127,7 +127,7 @@ def train(part: str, tiny: bool) -> tuple[Times, float, float]:
     try:
         training.run(times)
     finally:
-        accelerator.free_memory()
+        let_go(accelerator)
     return times, loaded, torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else 0.0
 
 

@@ -1,4 +1,4 @@
-"""Training with weights, gradients and optimiser shared out over processes: FSDP for real, DeepSpeed's settings."""
+"""Training with weights, gradients and optimiser shared out over processes, by FSDP and by DeepSpeed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from finedefics.presets import Recipe
-from finedefics.sharding import deepspeed_settings, plugins
+from finedefics.sharding import SHARDINGS, deepspeed_settings, plugins
 from training_command import LORA, SMALL, log_of, two_processes, typed
 
 from fgvr_bench.errors import FgvrError, UsageError
@@ -18,15 +18,22 @@ from fgvr_bench.errors import FgvrError, UsageError
 ON_PROCESSORS = (str(Path(__file__).parent / "sharded_process.py"),)
 
 
-def test_fsdp_trains_both_stages_as_one_process_does_and_goes_on_to_the_same_bytes(
-    rows: Path, base: Path, tmp_path: Path
+DEEPSPEED = importlib.util.find_spec("deepspeed") is not None
+
+
+@pytest.mark.parametrize("sharding", SHARDINGS)
+def test_sharded_processes_train_both_stages_as_one_does_and_go_on_to_the_same_bytes(
+    sharding: str, rows: Path, base: Path, tmp_path: Path
 ) -> None:
+    if sharding != "fsdp" and not DEEPSPEED:
+        pytest.skip("DeepSpeed is not installed (pip install 'finedefics[deepspeed]')")
     full = ["-m", base, *SMALL, "--method", "full", "--learning-rate", "0.01", "--max-steps", "3"]
     full += ["--log-every", "1", "--save-every", "2"]
     whole = ["train", "--align-rows", rows / "pretrain.csv", "--tune-rows", rows / "finetune.csv", *full]
     alone = typed(*whole, "--output", tmp_path / "one")
     assert alone.exit_code == 0, alone.output
-    sharded = ["--per-device", "1", "--shard", "fsdp"]
+    # Accelerate has DeepSpeed on what it finds, not on processors by name.
+    sharded = ["--per-device", "1", "--shard", sharding, "--device", "cpu" if sharding == "fsdp" else "auto"]
     align = tmp_path / "two" / "align"
     two_processes("align", rows / "pretrain.csv", *full, *sharded, "--output", align, program=ON_PROCESSORS)
     weights = align / "checkpoint-000003" / "weights.safetensors"
@@ -58,7 +65,7 @@ def test_weights_in_4_bits_are_not_sharded() -> None:
         plugins("fsdp", Recipe(method="qlora"), "bfloat16", 1)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("deepspeed") is not None, reason="DeepSpeed is installed")
+@pytest.mark.skipif(DEEPSPEED, reason="DeepSpeed is installed")
 def test_deepspeed_that_is_not_installed_is_named_with_the_way_out() -> None:
     with pytest.raises(FgvrError, match=r"pip install 'finedefics\[deepspeed\]'.*--shard fsdp"):
         plugins("zero2", Recipe(method="lora"), "bfloat16", 1)

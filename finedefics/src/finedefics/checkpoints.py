@@ -71,7 +71,8 @@ class Checkpoints:
     ) -> None:
         self._accelerator, self._module, self._optimizer = accelerator, module, optimizer
         self._trained, self._folder, self._keep = list(trained), folder, keep
-        self._fsdp = sharding_of(accelerator) == "fsdp"
+        sharding = sharding_of(accelerator)
+        self._fsdp, self._deepspeed = sharding == "fsdp", sharding is not None and sharding != "fsdp"
         accelerator.register_save_state_pre_hook(lambda models, weights, where: weights.clear())
         accelerator.register_load_state_pre_hook(self._load_trained)
 
@@ -109,7 +110,9 @@ class Checkpoints:
         if self._accelerator.is_main_process:
             save_file({name: state[name].contiguous() for name in self._trained}, unfinished / WEIGHTS)
         with self._frozen_aside():
-            self._accelerator.save_state(str(unfinished))
+            self._accelerator.save_state(
+                str(unfinished), **({"exclude_frozen_parameters": True} if self._deepspeed else {})
+            )
         if self._fsdp:
             save_optimizer(self._accelerator, self._module, self._optimizer, unfinished)
         if self._accelerator.is_main_process:
@@ -125,7 +128,7 @@ class Checkpoints:
         folder = self._folder / f"checkpoint-{step:06d}"
         try:
             with self._frozen_aside():
-                self._accelerator.load_state(str(folder))
+                self._accelerator.load_state(str(folder), **({"load_module_strict": False} if self._deepspeed else {}))
             if self._fsdp:
                 scatter_weights(self._module, read_trained(folder))
                 load_optimizer(self._accelerator, self._module, self._optimizer, folder)

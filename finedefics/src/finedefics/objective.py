@@ -51,7 +51,8 @@ class Weights:
 
 
 class Temperatures(nn.Module):
-    """The two temperatures, always initialised, trained like any parameter (float32).
+    """The two temperatures, always initialised, trained like any parameter (float32, shape (1,): DeepSpeed takes no
+    scalars).
 
     `clamp_` brings them into their bounds in place and without gradient; the gradient of a step is taken at the
     clamped value and reaches the parameter even where it was clamped, as in the published code.
@@ -59,9 +60,9 @@ class Temperatures(nn.Module):
 
     def __init__(self, object_attribute: float = 0.07, attribute_category: float = 0.07) -> None:
         super().__init__()
-        self.object_attribute = nn.Parameter(torch.tensor(object_attribute, dtype=torch.float32))
+        self.object_attribute = nn.Parameter(torch.tensor([object_attribute], dtype=torch.float32))
         """τ of images against descriptions, and of categories against one another (``ia_temp`` when published)."""
-        self.attribute_category = nn.Parameter(torch.tensor(attribute_category, dtype=torch.float32))
+        self.attribute_category = nn.Parameter(torch.tensor([attribute_category], dtype=torch.float32))
         """τ of descriptions against categories (``ac_temp`` when published)."""
 
     @torch.no_grad()
@@ -110,7 +111,7 @@ def contrastive_terms(
     Raises:
         ValueError: `gather` under ``released``, which never gathered.
     """
-    given = (temperatures.object_attribute, temperatures.attribute_category)
+    given = (temperatures.object_attribute.reshape(()), temperatures.attribute_category.reshape(()))
     if reading == "released" and gather:
         raise ValueError("the reading 'released' contrasts what one process holds; gather is for 'paper'")
     # Similarities divided by a small temperature must not be rounded to 8 bits of mantissa.

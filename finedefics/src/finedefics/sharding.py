@@ -107,10 +107,9 @@ def sharding_of(accelerator: Any) -> str | None:
 
 
 def fit(accelerator: Any, model: Any, temperatures: Any) -> None:
-    """Tell accelerate's FSDP which layers are units, and keep scalars out of it, which it does not shard.
+    """Tell accelerate's FSDP which layers are units, and keep the temperatures whole, which are clamped in place.
 
-    The temperatures' gradients need no exchange: under ``paper`` every process has the loss of all rows, else they
-    are frozen.
+    Their gradients need no exchange: under ``paper`` every process has the loss of all rows, else they are frozen.
 
     Raises:
         UsageError: accelerate's configuration asks for FSDP 1.
@@ -155,6 +154,16 @@ def clip_gradients(accelerator: Any, parameters: Iterable[Any], most: float) -> 
         for gradient in gradients:
             gradient.mul_(most / (float(length) + 1e-6))
     return length
+
+
+def let_go(accelerator: Any) -> None:
+    """Give a stage's memory back, and let transformers load whole models again, which DeepSpeed told it not to."""
+    sharding = sharding_of(accelerator)
+    accelerator.free_memory()
+    if sharding is not None and sharding != "fsdp":
+        from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+        unset_hf_deepspeed_config()
 
 
 def gathered_weights(module: Any) -> dict[str, Any]:

@@ -160,7 +160,7 @@ def _train(
 
     from finedefics.loading import choose_trained
     from finedefics.modules import make_stage
-    from finedefics.sharding import fit, sharding_of
+    from finedefics.sharding import fit, let_go, sharding_of
 
     set_seed(recipe.seed)
     model = choose_trained(start.model, recipe)
@@ -180,7 +180,7 @@ def _train(
     try:
         records = training.run(watcher)
     finally:
-        accelerator.free_memory()
+        let_go(accelerator)
     _as_it_was(model, recipe)
     trained = Trained(
         stage, recipe, model, start.processor, records, temperatures_of(made.temperatures), conduct.output, told

@@ -135,10 +135,11 @@ class Describer:
         found: list[Cost] = []
         lists: Lists | None = self.given
         if lists is None:
-            first = self._inquiry("attributes", asked := self._attribute_questions())
+            asked = self._attribute_questions()
             if sample:
                 lists = self._lists()
-            elif first.complete:
+            first = self._inquiry("attributes", asked)
+            if lists is None and first.complete:
                 lists = lists_in(first.answers(), self.groups, self.settings.most_attributes)
             found.append(self._cost("attributes", asked, first))
         if lists is None:
