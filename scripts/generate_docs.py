@@ -31,7 +31,10 @@ from fgvr_bench.new_plugin import Draft, render
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (
     "README.md",
-    *(f"docs/{name}.md" for name in ("README", "commands", "models", "datasets", "plugins", "api", "citing")),
+    *(
+        f"docs/{name}.md"
+        for name in ("README", "commands", "models", "datasets", "plugins", "api", "citing", "miniature")
+    ),
 )
 
 BYTES = {"16 bits": 2.0, "8 bits, at least": 1.0, "4 bits, at least": 0.5625}
@@ -157,6 +160,15 @@ def api() -> str:
     return reference()
 
 
+def miniature(name: str) -> str:
+    """Return a table of the paper in miniature, from its committed results."""
+    if str(ROOT) not in sys.path:
+        sys.path.append(str(ROOT))
+    from benchmarks.miniature import compare, second
+
+    return second.tables(*second.read(compare.RESULTS / "second")).get(name, "Not measured yet.")
+
+
 PIECES: dict[str, Callable[[], str]] = {
     "api": api,
     "models": models,
@@ -167,6 +179,10 @@ PIECES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "readme-what": partial(part_of_readme, "what"),
     "readme-rely": partial(part_of_readme, "rely"),
+    **{
+        f"miniature-{name}": partial(miniature, name)
+        for name in ("shots", "held-out", "ablations", "four-bits", "exploration", "confirmation")
+    },
 }
 
 

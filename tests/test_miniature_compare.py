@@ -177,15 +177,26 @@ def test_a_job_that_failed_is_tried_once_more_on_another_device_first() -> None:
     assert queue.next("processor", "cpu") is None
 
 
-def test_the_first_seeds_of_every_suite_come_before_the_others_of_any() -> None:
+def test_the_first_seeds_of_every_suite_come_before_the_others_of_any(tmp_path: Path) -> None:
     parser = argparse.ArgumentParser()
     compare.arguments(parser)
-    jobs = compare.wanted(parser.parse_args(["--base", "x", "--suite", "all"]))
+    jobs = compare.wanted(parser.parse_args(["--base", "x", "--suite", "all"]), compare.Books(tmp_path))
     seeds = [job.seed >= compare.FEWER for job in jobs]
     assert seeds == sorted(seeds)
     assert len({(job.key, job.splits) for job in jobs}) == len(jobs)
     assert {job.shots for job in jobs if job.arm == arms.BOTH} == {4, 8, 16, 32, 100}
     assert all(job.splits == ("validation",) for job in jobs if job.arm in arms.EXPLORED), "no test image is asked"
+
+
+def test_what_was_ahead_of_as_many_steps_of_stage_two_is_confirmed_on_other_seeds() -> None:
+    many, few = "10" * 24, "1000" * 12
+    shares = {"LoRA 96 + 96, rate 0.01": many, "LoRA 0 + 192, rate 0.01": few, "96 + 96": few, "0 + 192": many}
+    explored = [measured(arm, seed, told) for arm, told in shares.items() for seed in range(3)]
+    ((arm, alone),) = compare.confirmations(explored)
+    assert (arm.name, alone.name) == ("LoRA 96 + 96, rate 0.01", "LoRA 0 + 192, rate 0.01")
+    assert compare.confirmations(explored[1:]) == [], "a seed is missing"
+    test = [measured(a.name, seed, shares[a.name]) for a in (arm, alone) for seed in range(10)]
+    assert "| LoRA 96 + 96, rate 0.01 | 5 | 50.0 " in second.confirmed(test, explored)
 
 
 def test_everything_from_nothing_shortened(tmp_path: Path) -> None:

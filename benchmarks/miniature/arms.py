@@ -117,6 +117,12 @@ EXPLORED = (
 """Steps of stage I + stage II and other settings, on validation images only: does stage I pay, and when?"""
 
 
+def alone_of(arm: Arm) -> Arm | None:
+    """Return the explored arm of stage II alone that takes as many steps, trained likewise; None of such an arm."""
+    others = (other for other in EXPLORED if (other.length, other.method) == (arm.length, arm.method))
+    return next((other for other in others if not other.align), None) if arm.align else None
+
+
 @dataclass(frozen=True, slots=True)
 class Tuned:
     """A tuned model, and what it cost."""

@@ -10,6 +10,7 @@ import argparse
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from benchmarks.miniature.arms import (
     RATE,
     STEPS,
     Arm,
+    alone_of,
 )
 
 from fgvr_bench.core.paths import cache_folder
@@ -34,6 +36,8 @@ SHOTS, SEEDS = 8, 5
 """Of the comparison that was fixed beforehand."""
 FEWER = 3
 """Seeds of everything that come before the others of anything."""
+CONFIRMING = range(5, 10)
+"""Seeds of what is put to the test after exploration."""
 EVERY = 4
 """Of the test images every fourth is asked of genera, and with a grey picture."""
 
@@ -57,6 +61,8 @@ class Job:
 
 
 IN_FOUR_BITS = "base in 4 bits"
+CONFIRMATION = "confirmation"
+"""The suite of what came out ahead in exploration; there is nothing in it before that is complete."""
 
 
 def suites() -> dict[str, list[Job]]:
@@ -83,10 +89,30 @@ def suites() -> dict[str, list[Job]]:
     }
 
 
+def confirmations(explored: Sequence[dict[str, Any]]) -> list[tuple[Arm, Arm]]:
+    """Return arms that were ahead of stage II alone at equal steps on validation, all explored seeds together.
+
+    Args:
+        explored: records of validation images.
+
+    Returns:
+        Each such arm with that of stage II alone; none that lacks a seed.
+    """
+    shares = {(r["arm"], r["seed"]): share(r) for r in explored if r["shots"] == SHOTS}
+    pairs = ((arm, alone) for arm in EXPLORED if (alone := alone_of(arm)))
+    found = []
+    for arm, alone in pairs:
+        keys = [(name, seed) for name in (arm.name, alone.name) for seed in range(FEWER)]
+        if all(key in shares for key in keys):
+            first, second = (sum(shares[key] for key in keys if key[0] == name) for name in (arm.name, alone.name))
+            found += [(arm, alone)] if first > second else []
+    return found
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the settings."""
     parser.add_argument("--base", type=Path, required=True, help="checkpoint of the base model")
-    parser.add_argument("--suite", choices=[*suites(), "all"], nargs="+", default=["main"])
+    parser.add_argument("--suite", choices=[*suites(), CONFIRMATION, "all"], nargs="+", default=["main"])
     parser.add_argument("--split", choices=["validation", "test"], default="test")
     parser.add_argument(
         "--out", type=Path, default=RESULTS, help="file of results, a line a model, or a folder of such, one a split"
@@ -109,7 +135,7 @@ def run(settings: argparse.Namespace) -> int:
     from benchmarks.miniature.crew import Bench, work_through
 
     books = Books(settings.out)
-    jobs = [job for job in wanted(settings) if not all(job.key in books[s].done for s in job.splits)]
+    jobs = [job for job in wanted(settings, books) if not all(job.key in books[s].done for s in job.splits)]
     if settings.workers or settings.gpu_workers:
         left = work_through(jobs, settings, books)
     else:
@@ -129,9 +155,13 @@ def said(split: str, record: dict[str, Any]) -> str:
     return f"{what}: {split} siblings {share(record):.1%}, {record.get('seconds', 0):.0f} s"
 
 
-def wanted(settings: argparse.Namespace) -> list[Job]:
+def wanted(settings: argparse.Namespace, books: Books) -> list[Job]:
     """Return the jobs that were asked for, each once: the base model's, then the first seeds of all suites."""
     every = suites()
+    arms = dict.fromkeys(arm.name for pair in confirmations(books["validation"].records) for arm in pair)
+    every[CONFIRMATION] = [
+        Job(arm, SHOTS, seed, on_gpu=True) for seed in CONFIRMING for arm in EXPLORED if arm.name in arms
+    ]
     found = [Job(Arm("base"), 0, 0)]
     for name in every if "all" in settings.suite else settings.suite:
         found += [job for job in every[name] if settings.seeds is None or job.seed in settings.seeds]

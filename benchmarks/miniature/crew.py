@@ -187,6 +187,7 @@ def work_through(jobs: Sequence[Job], settings: argparse.Namespace, books: Books
         ready = wait(list(crew), timeout=left)
         if not ready or left == 0:
             break
+        pipe: Any
         for pipe in ready:
             kind, told = _heard(pipe)
             if kind == "record":

@@ -8,8 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.miniature.arms import ABLATIONS, ALONE, BOTH, EXPLORED, FOUR_BIT_RATES, FOUR_BITS, HELD_OUT
-from benchmarks.miniature.compare import IN_FOUR_BITS, read_records
+from benchmarks.miniature.arms import (
+    ABLATIONS,
+    ALONE,
+    BOTH,
+    EXPLORED,
+    FOUR_BIT_RATES,
+    FOUR_BITS,
+    HELD_OUT,
+    STEPS,
+    Arm,
+    alone_of,
+)
+from benchmarks.miniature.compare import CONFIRMING, IN_FOUR_BITS, confirmations, read_records
 from benchmarks.miniature.material import HELD_OUT as LEFT_OUT
 from benchmarks.miniature.summary import IN_ORDER, Record, answers, chosen, finish, limits
 
@@ -19,16 +30,17 @@ CAREFUL = 1 - 0.05 / len(ABLATIONS)
 """Level of intervals that are read all at once."""
 
 
-def tables(test: Sequence[Record], validation: Sequence[Record]) -> str:
-    """Return every table that the records allow, as Markdown, each under its name."""
+def tables(test: Sequence[Record], validation: Sequence[Record]) -> dict[str, str]:
+    """Return every table that the records allow, as Markdown, by its name."""
     made = {
-        "Shots": shots(test),
-        "A species of each genus held out": held_out(test),
-        "Ablations": ablations(test),
-        "4 bits": four_bits(test, validation),
-        "Steps and settings, on validation images": explored(validation),
+        "shots": shots(test),
+        "held-out": held_out(test),
+        "ablations": ablations(test),
+        "four-bits": four_bits(test, validation),
+        "exploration": explored(validation),
+        "confirmation": confirmed(test, validation),
     }
-    return "\n\n".join(f"**{name}**\n\n{table}" for name, table in made.items() if table)
+    return {name: table for name, table in made.items() if table}
 
 
 def told(records: Sequence[Record], part: Any = None) -> str:
@@ -121,10 +133,10 @@ def four_bits(test: Sequence[Record], validation: Sequence[Record]) -> str:
         "| what | seeds | validation | test: siblings | less LoRA | less the same before merging | genera |",
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
-    for arm in ("base", IN_FOUR_BITS):
-        own, seen = chosen(test, arm, 0), chosen(validation, arm, 0)
+    for untrained in ("base", IN_FOUR_BITS):
+        own, seen = chosen(test, untrained, 0), chosen(validation, untrained, 0)
         if own and seen:
-            rows.append(f"| {arm} | 1 | {told(seen)} | {told(own)} | | | {_genera(own)} |")
+            rows.append(f"| {untrained} | 1 | {told(seen)} | {told(own)} | | | {_genera(own)} |")
     for arm in FOUR_BITS:
         for form in FORMS if arm.method == "qlora" else FORMS[:1]:
             name = f"{arm.name}{form}"
@@ -156,25 +168,35 @@ def explored(records: Sequence[Record]) -> str:
         "| less as many steps of stage II | genera | picture to description | loss of stage II at the end |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    by_counts = {(_counts(r), r["seed"]): r for r in records if r["arm"].startswith("0 + ")}
     for arm in EXPLORED:
         own = chosen(records, arm.name)
         if not own:
             continue
-        align, tune = _counts(own[0])
-        sides = []
-        for steps in (align + tune, tune):
-            beside = [by_counts[(0, steps), r["seed"]] for r in own if ((0, steps), r["seed"]) in by_counts]
-            sides.append(less(own, beside) if align and "LoRA" not in arm.name else "")
-        if arm.name.startswith("LoRA") and align:
-            named = [f"LoRA 0 + {steps}, rate" for steps in (align + tune, tune)]
-            sides = [less(own, [r for r in records if r["arm"].startswith(name)]) for name in named]
+        longer, shorter = (less(own, chosen(records, other.name)) if other else "" for other in _beside(arm))
         aligned = np.sum([record["aligned"]["description"] for record in own], axis=0)
         losses = [record["losses"]["tune"][-1] for record in own]
         rows.append(
-            f"| {arm.name} | {len(own)} | {told(own)} | {' | '.join(sides)} | {_genera(own)} "
+            f"| {arm.name} | {len(own)} | {told(own)} | {longer} | {shorter} | {_genera(own)} "
             f"| {100 * aligned[0] / aligned[1]:.1f} | {np.mean(losses):.3f} |"
         )
+    return "\n".join(rows) if len(rows) > 2 else ""
+
+
+def _beside(arm: Arm) -> tuple[Arm | None, Arm | None]:
+    """Return stage II alone at as many steps in all, and at as many of stage II."""
+    tune = arm.counts(STEPS)["tune"]
+    shorter = (other for other in EXPLORED if arm.align and not other.align and other.method == arm.method)
+    return alone_of(arm), next((other for other in shorter if other.counts(STEPS)["tune"] == tune), None)
+
+
+def confirmed(test: Sequence[Record], validation: Sequence[Record]) -> str:
+    """Return what was ahead on validation images beside stage II alone, on test images of seeds of its own."""
+    rows = ["| what | seeds | siblings | stage II alone at as many steps | difference |", "|---|--:|--:|--:|--:|"]
+    for pair in confirmations(validation):
+        own, beside = (chosen(test, arm.name, seeds=CONFIRMING) for arm in pair)
+        if own and beside:
+            seeds = difference(own, beside)[2]
+            rows.append(f"| {pair[0].name} | {seeds} | {told(own)} | {told(beside)} | {less(own, beside)} |")
     return "\n".join(rows) if len(rows) > 2 else ""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ def run(settings: argparse.Namespace) -> int:
     from benchmarks.miniature import second
 
     later = second.read(settings.second)
-    print(f"\n{second.tables(*later)}")
+    for name, table in second.tables(*later).items():
+        print(f"\n**{name}**\n\n{table}")
     second.plots(*later, settings.plots)
     return 0
 
@@ -47,9 +48,11 @@ def summary(records: Sequence[Record]) -> str:
     return "\n\n".join([comparison(records), of_arms(records), aligned(records)])
 
 
-def chosen(records: Iterable[Record], arm: str, shots: int = SHOTS, seeds: int = SEEDS) -> list[Record]:
+def chosen(
+    records: Iterable[Record], arm: str, shots: int = SHOTS, seeds: Container[int] = range(SEEDS)
+) -> list[Record]:
     """Return the records of an arm, by seed."""
-    found = [r for r in records if r["arm"] == arm and r["shots"] == shots and r["seed"] < seeds]
+    found = [r for r in records if r["arm"] == arm and r["shots"] == shots and r["seed"] in seeds]
     return sorted(found, key=lambda record: int(record["seed"]))
 
 
