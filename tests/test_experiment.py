@@ -91,9 +91,9 @@ def refused(*words: object) -> str:
 
 def test_keys_are_the_options_of_run_and_the_fields_of_its_settings() -> None:
     options = {max(option.opts, key=len).removeprefix("--") for option in run.params}
-    assert options - set(_VALUES) == {"model", "dataset", "config", "dry-run"}
+    assert options - set(_VALUES) == {"model", "dataset", "config", "dry-run", "shard"}
     assert set(_VALUES) <= options
-    assert {option_of(field.name) for field in dataclasses.fields(RunSettings)} == set(_VALUES)
+    assert {option_of(field.name) for field in dataclasses.fields(RunSettings)} == {*_VALUES, "shard"}
     assert not set(OF_A_MODEL) & set(OF_A_DATASET), "no setting can be at odds with itself"
     assert set(OF_A_MODEL) | set(OF_A_DATASET) <= set(_VALUES)
     page = (ROOT / "docs" / "experiments.md").read_text()

@@ -21,7 +21,7 @@ from fgvr_bench.core.merging import merge
 from fgvr_bench.core.parts import PartWriter, StoredAnswers
 from fgvr_bench.core.run_folder import RunFolder
 from fgvr_bench.core.verify_runs import Verifier
-from fgvr_bench.errors import FgvrError
+from fgvr_bench.errors import FgvrError, UsageError
 
 
 def done_of(*places: Path, into: Path) -> list[str]:
@@ -100,8 +100,11 @@ def test_parts_joined_hold_every_answer_once_and_the_run_goes_on_to_the_same_byt
     merge([place / f"part {number}" for number in range(len(shares))], place / "all")
     (run,) = (file.parent for file in (place / "all").rglob("run.json"))
     content = content_of(run)
-    answers = StoredAnswers(run / "parts", 40, content["plan"], tuple(content["labels"]))
-    assert set(answers.done.nonzero()[0].tolist()) == set().union(*shares)
+    if content["complete"]:
+        assert set().union(*shares) == set(range(40))
+    else:
+        answers = StoredAnswers(run / "parts", 40, content["plan"], tuple(content["labels"]))
+        assert set(answers.done.nonzero()[0].tolist()) == set().union(*shares)
     model = ToyModel()
     play(place / "all", model)
     assert files_of(place / "all") == files_of(place / "whole")
@@ -199,3 +202,38 @@ def test_nothing_to_merge_is_said(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     done = CliRunner().invoke(results, ["merge", str(tmp_path / "empty"), "--into", str(tmp_path / "all")])
     assert "there is no run below" in str(done.exception)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_shards_that_are_merged_are_the_bytes_of_one_run(tmp_path: Path, count: int) -> None:
+    play(tmp_path / "whole", batch_size=4)
+    asked: list[str] = []
+    for number in range(1, count + 1):
+        model = ToyModel()
+        [result] = play(tmp_path / "all", model, batch_size=4, shard=(number, count)).results
+        assert result.complete is (count == 1)
+        assert result.questions == len(model.model.asked)
+        asked += model.model.asked
+    assert len(set(asked)) == len(asked) == 40
+    assert done_of(tmp_path / "all" / "shards", into=tmp_path / "all") == ["copied" if count == 1 else "completed"]
+    shutil.rmtree(tmp_path / "all" / "shards")
+    assert files_of(tmp_path / "all") == files_of(tmp_path / "whole")
+
+
+def test_a_shard_that_was_cut_off_goes_on_and_a_missing_one_leaves_the_run_unfinished(tmp_path: Path) -> None:
+    play(tmp_path, batch_size=4, shard=(1, 2), limit=16)
+    model = ToyModel()
+    [result] = play(tmp_path, model, batch_size=4, shard=(1, 2)).results
+    assert result.questions == 20
+    assert len(model.model.asked) == 12
+    assert done_of(tmp_path / "shards", into=tmp_path / "all") == ["copied"]
+    rest = ToyModel()
+    play(tmp_path / "all", rest, batch_size=4)
+    assert len(rest.model.asked) == 20
+
+
+def test_shards_are_cut_by_a_stated_batch_size(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--batch-size N beside --shard"):
+        play(tmp_path, shard=(1, 2))
+    with pytest.raises(UsageError, match="is not a part"):
+        play(tmp_path, batch_size=4, shard=(3, 2))

@@ -24,6 +24,20 @@ from fgvr_bench.interfaces import RunResult
 from fgvr_bench.metrics.cautions import cautions
 
 
+class Shard(click.ParamType[tuple[int, int] | None]):
+    """A part of a run: the first of eight is ``1/8``."""
+
+    name = "I/N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int] | None:
+        if value is None or isinstance(value, tuple):
+            return value
+        number, _, count = str(value).partition("/")
+        if number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count):
+            return int(number), int(count)
+        return self.fail(f"{value!r} is no part from 1/N to N/N", param, ctx)
+
+
 class BatchSize(AutoOrNumber):
     """A number of questions, or ``auto``, which is None."""
 
@@ -121,6 +135,11 @@ def model_args(ctx: click.Context, param: click.Parameter, given: tuple[str, ...
 @click.option(
     "--results-dir", type=click.Path(path_type=Path), default="results", show_default=True, help="Folder for runs."
 )
+@click.option(
+    "--shard",
+    type=Shard(),
+    help="Ask only part I of N; each in a folder of its own, for 'results merge'.  [needs --batch-size N]",
+)
 @click.option("--fresh", is_flag=True, help="Start over; by default a run goes on where it stopped.")
 @click.option("--resume-across", is_flag=True, help="Go on though library versions changed.")
 @click.option("--dry-run", is_flag=True, help="Say what would run, with counts and an estimate, and stop.")
@@ -191,7 +210,13 @@ def _show(evaluation: Evaluation, settings: RunSettings) -> None:
                 f"Caution, {result.model} on {result.dataset}: {shared:,} of its {_split(result)} images {are} "
                 "byte for byte (fgvr-bench datasets verify)."
             )
-        if not result.complete:
+        if not result.complete and settings.shard is not None:
+            number, count = settings.shard
+            note(
+                f"{result.model} on {result.dataset}: part {number} of {count}. Once all are done: "
+                f"fgvr-bench results merge {settings.runs_dir.parent} --into {settings.results_dir}"
+            )
+        elif not result.complete:
             note(f"{result.model} on {result.dataset} is a partial run (--limit); no board takes it.")
     _exit_with(evaluation.errors)
 

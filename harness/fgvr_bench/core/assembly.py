@@ -62,7 +62,7 @@ class Assembly:
     @property
     def folder(self) -> RunFolder:
         """Where the run lies."""
-        return RunFolder.of(self.settings.results_dir, self.dataset_name, self.model_name, self.run_id)
+        return RunFolder.of(self.settings.runs_dir, self.dataset_name, self.model_name, self.run_id)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -152,6 +152,11 @@ def assemble(
         FgvrError: whatever is absent or at odds, with what to type next.
     """
     settings = replace(settings, **data.own, **model.own)
+    if settings.shard is not None and settings.batch_size is None:
+        raise UsageError(
+            "the shards of a run have to be cut into the same batches, and 'auto' may find others elsewhere.",
+            hint="Give --batch-size N beside --shard, the same for all.",
+        )
     task = find_task(host, settings)
     digest = dataset_digest(data.dataset, settings.split, progress)
     subset = None if settings.subset is None else read_subset(settings.subset, data.dataset, settings.split)

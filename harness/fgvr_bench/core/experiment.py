@@ -207,7 +207,11 @@ _VALUES: dict[str, Callable[[Any], Any]] = {
 }
 """What each key may hold; it returns what `RunSettings` takes."""
 
-_TYPED = {"dry-run": "It is said on the command line: fgvr-bench run --config FILE --dry-run", "config": ""}
+_TYPED = {
+    "dry-run": "It is said on the command line: fgvr-bench run --config FILE --dry-run",
+    "shard": "It is said on the command line: fgvr-bench run --config FILE --shard I/N",
+    "config": "",
+}
 """Options of the command that are none of an experiment's."""
 
 

@@ -16,12 +16,15 @@ from typing import Any
 
 from fgvr_bench.core.checking import check_identity
 from fgvr_bench.core.files import atomic_writer
-from fgvr_bench.core.judged import check_responses
+from fgvr_bench.core.host import Host, host
+from fgvr_bench.core.judged import check_responses, task_of
 from fgvr_bench.core.locks import lock
-from fgvr_bench.core.parts import StoredAnswers, remove_leftovers
+from fgvr_bench.core.parts import StoredAnswers, remove_leftovers, write_canonical
 from fgvr_bench.core.progress import Progress, quiet
 from fgvr_bench.core.results import run_files
 from fgvr_bench.core.run_folder import RunFolder
+from fgvr_bench.core.runner import complete_run
+from fgvr_bench.core.scoring import Scorer, metrics_of
 from fgvr_bench.errors import FgvrError
 
 SAME_WAY = ("plan", "batch_size", "alike", "threads")
@@ -53,13 +56,16 @@ class _Source:
         return StoredAnswers(self.folder.parts, content["questions"], content.get("plan"), tuple(content["labels"]))
 
 
-def merge(places: Sequence[Path], into: Path, progress: Progress = quiet) -> Merged:
+def merge(places: Sequence[Path], into: Path, progress: Progress = quiet, plugins: Host | None = None) -> Merged:
     """Bring all runs at or below `places` into the results folder `into`; what is read is left as it is.
+
+    A run whose answers are all there then is scored and completed.
 
     Args:
         places: results folders, or folders of runs.
         into: where they go; it may hold runs, and may be one of `places`.
         progress: told of each run.
+        plugins: for the protocols of runs that are completed here; None takes all installed ones.
 
     Raises:
         FgvrError: there is no such place, or `into` cannot be written to.
@@ -79,11 +85,37 @@ def merge(places: Sequence[Path], into: Path, progress: Progress = quiet) -> Mer
             target = RunFolder.of(into, dataset, model, run)
             with lock(target.lock_file, f"merging {model} on {dataset}"):
                 try:
-                    merged.done.append((target.path, _merge_one(sources, target, merged.notes)))
+                    done = _merge_one(sources, target, merged.notes)
+                    if _is_answered(target) and _complete(plugins or host(), target, merged.notes):
+                        done = "completed"
+                    merged.done.append((target.path, done))
                 except _Refused as error:
                     merged.refused.append(error.message)
             advance(1)
     return merged
+
+
+def _is_answered(target: RunFolder) -> bool:
+    """Say whether a run is unfinished only because nobody has put its answers together."""
+    source = _read(target.path)
+    return not source.complete and bool(source.answers().done.all())
+
+
+def _complete(plugins: Host, target: RunFolder, notes: list[str]) -> bool:
+    """Put all answers in order and score them; a run whose protocol is not here stays as it is."""
+    source = _read(target.path)
+    content, labels = dict(source.content), tuple(source.content["labels"])
+    try:
+        task = task_of(plugins, content)
+    except FgvrError as error:
+        notes.append(f"{target.path} has all its answers, but cannot be scored here: {error}")
+        return False
+    scorer = Scorer(task, metrics_of(plugins, task))
+    for line in write_canonical(source.answers(), target.responses_file):
+        scorer.add_line(line, labels)
+    notes += scorer.problems
+    complete_run(target, content, scorer)
+    return True
 
 
 class _Refused(FgvrError):

@@ -86,16 +86,32 @@ class BatchPlan:
         found: list[int] = self.order[start : start + self.batch_size].tolist()
         return found
 
-    def open_batches(self, done: Any, limit: int) -> OpenBatches:
+    def open_batches(self, done: Any, limit: int, shard: tuple[int, int] | None = None) -> OpenBatches:
         """Return the batches among the first `limit` questions that have one not yet done, in order.
 
-        ``done``: bool array over question numbers.
+        Args:
+            done: bool array over question numbers.
+            limit: questions.
+            shard: only those of this part.
         """
         import numpy as np
 
         starts = np.arange(0, limit, self.batch_size)
         still_open = np.logical_or.reduceat(~done[self.order[:limit]], starts) if limit else starts
-        return OpenBatches(self, np.flatnonzero(still_open))
+        numbers = np.flatnonzero(still_open)
+        if shard is not None:
+            numbers = np.intersect1d(numbers, self.of_shard(limit, shard).numbers)
+        return OpenBatches(self, numbers)
+
+    def of_shard(self, limit: int, shard: tuple[int, int] | None) -> OpenBatches:
+        """Return the batches of one of n parts of the first `limit` questions: parts cost about the same."""
+        import numpy as np
+
+        every = OpenBatches(self, np.arange(-(-limit // self.batch_size)))
+        if shard is None:
+            return every
+        number, count = shard
+        return OpenBatches(self, np.sort(every.by_cost().numbers[number - 1 :: count]))
 
     def digest(self) -> str:
         """Return a SHA-256 over the order and the batch size."""

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -19,11 +20,11 @@ from fgvr_bench.core.host import Host
 from fgvr_bench.core.interrupts import first_interrupt
 from fgvr_bench.core.likeness import likeness_of
 from fgvr_bench.core.locks import lock
-from fgvr_bench.core.order import BatchPlan, plan_batches
+from fgvr_bench.core.order import BatchPlan, OpenBatches, plan_batches
 from fgvr_bench.core.parts import PartWriter, StoredAnswers, remove_leftovers, write_canonical
 from fgvr_bench.core.recording import Recorder
 from fgvr_bench.core.results import run_result
-from fgvr_bench.core.run_folder import describe_machine, file_digest
+from fgvr_bench.core.run_folder import RunFolder, describe_machine, file_digest
 from fgvr_bench.core.scoring import Scorer, metrics_of
 from fgvr_bench.core.shelf import Shelf
 from fgvr_bench.core.versions import changes
@@ -34,6 +35,26 @@ from fgvr_bench.interfaces import RunInfo, RunResult
 
 if TYPE_CHECKING:
     from fgvr_bench.core.ranked import Shared
+
+
+def complete_run(folder: RunFolder, content: dict[str, Any], scorer: Scorer) -> None:
+    """Write the figures of a run whose ``responses.jsonl`` stands, and remove its parts.
+
+    Args:
+        folder: of the run.
+        content: its ``run.json``; the figures are put into it.
+        scorer: has seen every response.
+    """
+    content |= {
+        "complete": True,
+        "failed": scorer.failed,
+        "metrics": scorer.results(),
+        "positions": scorer.positions,
+        "scored_by": __version__,
+        "responses_sha256": file_digest(folder.responses_file),
+    }
+    folder.write_run(content)
+    remove_leftovers(folder.path, folder.parts)
 
 
 def execute(
@@ -80,7 +101,9 @@ class _Execution:
         self.folder, self.book, self.settings = assembly.folder, assembly.book, assembly.settings
         self.content: dict[str, Any] = stored or {}
         self.answers = StoredAnswers(self.folder.parts, len(self.book), self.content.get("plan"), assembly.labels)
-        self.target = min(self.settings.limit or len(self.book), len(self.book))
+        self.limit = min(self.settings.limit or len(self.book), len(self.book))
+        self.target = self.limit
+        """Questions that will have been answered at the end."""
         self.answered_before = int(self.answers.done.sum())
         self.started = time.monotonic()
         self.told = False
@@ -93,9 +116,21 @@ class _Execution:
             raise FgvrError(
                 f"{self.folder.run_file} was begun with another plan of batches.", hint="Start over with --fresh."
             )
-        if plan is None or plan.open_batches(self.answers.done, self.target):
+        if plan is None or self._open(plan):
             plan = self._ask(plan)
         return self._finish(plan)
+
+    def _open(self, plan: BatchPlan) -> OpenBatches:
+        shard = self.settings.shard
+        self.target = self.limit if shard is None else sum(map(len, plan.of_shard(self.limit, shard)))
+        return plan.open_batches(self.answers.done, self.limit, shard)
+
+    def _wanted(self, plan: BatchPlan) -> list[int]:
+        """Return the numbers of the questions that this execution is about, rising."""
+        shard = self.settings.shard
+        if shard is None:
+            return sorted(plan.order[: self.limit].tolist())
+        return sorted(itertools.chain.from_iterable(plan.of_shard(self.limit, shard)))
 
     def _check_versions(self) -> None:
         """Refuse to mix answers of different library versions in one run unless told to."""
@@ -186,7 +221,7 @@ class _Execution:
         self.folder.write_run(self.content)
 
     def _ask_all(self, plan: BatchPlan, work: Workforce, stopping: Any) -> None:
-        open_batches = plan.open_batches(self.answers.done, self.target)
+        open_batches = self._open(plan)
         header = {"run_id": self.assembly.run_id, "versions": self.assembly.versions, "plan": plan.digest()}
         info = self._info()
         writer = PartWriter(self.folder.parts, header)
@@ -254,16 +289,7 @@ class _Execution:
         for problem in scorer.problems:
             self.watcher.note(problem)
         if complete:
-            self.content |= {
-                "complete": True,
-                "failed": scorer.failed,
-                "metrics": metrics,
-                "positions": scorer.positions,
-                "scored_by": __version__,
-                "responses_sha256": file_digest(self.folder.responses_file),
-            }
-            self.folder.write_run(self.content)
-            remove_leftovers(self.folder.path, self.folder.parts)
+            complete_run(self.folder, self.content, scorer)
         counts = {"complete": complete, "questions": scorer.answered, "failed": scorer.failed, "metrics": metrics}
         result = run_result(self.folder.path, {**self.content, **counts})
         self.watcher.finished(result)
@@ -273,4 +299,4 @@ class _Execution:
     def _final_lines(self, plan: BatchPlan, complete: bool) -> Iterator[bytes]:
         if complete:
             return write_canonical(self.answers, self.folder.responses_file)
-        return self.answers.lines(sorted(plan.order[: self.target].tolist()))
+        return self.answers.lines(self._wanted(plan))

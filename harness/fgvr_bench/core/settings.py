@@ -52,12 +52,22 @@ class RunSettings:
     num_processes: int | str | None = None
     """Processes that each hold the model and share the batches, one a GPU: a number, ``auto`` for as many as there are
     GPUs, ``launched`` for those that torchrun or accelerate launched beside this one; None is one."""
+    shard: tuple[int, int] | None = None
+    """Ask only the first of so many equal parts, the second ...: (1, 8) to (8, 8); each in a results folder of its own
+    below ``shards``, for ``results merge``.  No part of the run's identity."""
     fresh: bool = False
     """Start over, dropping what an earlier execution answered."""
     resume_across: bool = False
     """Go on with a run that other library versions began."""
     data_roots: tuple[Path, ...] = ()
     results_dir: Path = Path("results")
+
+    @property
+    def runs_dir(self) -> Path:
+        """Folder of the runs: the results folder, or that of the shard in it."""
+        if self.shard is None:
+            return self.results_dir
+        return self.results_dir / "shards" / "{}-of-{}".format(*self.shard)
 
     def __post_init__(self) -> None:
         if type(self.seed) is not int:
@@ -66,6 +76,8 @@ class RunSettings:
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < least):
                 raise UsageError(f"{name} {value!r} is not a whole number of at least {least}.")
+        if self.shard is not None and not (len(self.shard) == 2 and 1 <= self.shard[0] <= self.shard[1]):
+            raise UsageError(f"shard {self.shard!r} is not a part from (1, N) to (N, N).")
         number = self.num_processes
         if number not in (None, "auto", "launched") and (type(number) is not int or number < 1):
             raise UsageError(f"num_processes {number!r} is neither 'auto' nor a number above 0.")

@@ -49,7 +49,7 @@ def check_placing(plan: Plan) -> None:
     if plan.spread and ":" in plan.device:
         raise UsageError(
             f"spread takes every GPU, and --device {plan.device} names one.",
-            hint="Give --device cuda; CUDA_VISIBLE_DEVICES picks GPUs.",
+            hint="Give --device cuda; CUDA_VISIBLE_DEVICES picks GPUs. Of several processes each has one GPU.",
         )
     if not plan.spread and (plan.max_memory or plan.offload):
         raise UsageError("max_memory and offload spread the weights, and spread=no says not to.")
