@@ -186,6 +186,9 @@ def test_the_first_seeds_of_every_suite_come_before_the_others_of_any(tmp_path: 
     assert len({(job.key, job.splits) for job in jobs}) == len(jobs)
     assert {job.shots for job in jobs if job.arm == arms.BOTH} == {4, 8, 16, 32, 100}
     assert all(job.splits == ("validation",) for job in jobs if job.arm in arms.EXPLORED), "no test image is asked"
+    words = ["--base", "x", "--suite", "exploration", "--arms", "LoRA"]
+    jobs = compare.wanted(parser.parse_args(words), compare.Books(tmp_path))
+    assert {job.arm.method for job in jobs} == {"lora"}
 
 
 def test_what_was_ahead_of_as_many_steps_of_stage_two_is_confirmed_on_other_seeds() -> None:

@@ -124,6 +124,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=STEPS, help="optimiser steps of an arm")
     parser.add_argument("--shots", type=int, default=None, help="as many images a species in every arm (the suite's)")
     parser.add_argument("--seeds", type=int, nargs="*", default=None, help="only these seeds")
+    parser.add_argument("--arms", nargs="*", default=None, metavar="START", help="only arms whose names start so")
     parser.add_argument("--keep", type=Path, default=None, help="folder for the checkpoints of 'both stages'")
     parser.add_argument("--workers", type=int, default=0, help="processes on the processor (0: this one)")
     parser.add_argument("--gpu-workers", type=int, default=0, help="processes on the GPU, beside those")
@@ -165,6 +166,8 @@ def wanted(settings: argparse.Namespace, books: Books) -> list[Job]:
     found = [Job(Arm("base"), 0, 0)]
     for name in every if "all" in settings.suite else settings.suite:
         found += [job for job in every[name] if settings.seeds is None or job.seed in settings.seeds]
+    if settings.arms is not None:
+        found = [job for job in found if job.arm.name.startswith(tuple(settings.arms))]
     found = [replace(job, splits=job.splits or (settings.split,)) for job in found]
     if settings.shots is not None:
         found = [replace(job, shots=settings.shots) if job.shots else job for job in found]
