@@ -158,6 +158,35 @@ def test_examples_that_no_run_could_be_repeated_with_are_found(what: str) -> Non
     assert said in faults(Plugin(change))
 
 
+class Lazy(Sequence[Example]):
+    """Makes its examples when they are asked for, with something that stays in this process."""
+
+    def __init__(self, examples: list[Example], make: Callable[[Example], Example] = lambda example: example) -> None:
+        self.examples, self.make = examples, make
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self.make(self.examples[place])
+
+
+class Forgets(Lazy):
+    def __reduce__(self) -> Any:
+        return (list, ())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (Lazy, "What examples('test') returns cannot be sent to worker processes"),
+        (Forgets, "examples('test') gives other examples in a worker process"),
+    ],
+)
+def test_examples_that_workers_would_not_get_are_found(change: Change, said: str) -> None:
+    assert said in faults(Plugin(change))
+
+
 def invalid(examples: list[Example]) -> list[Example]:
     raise DataInvalid("labels.csv, line 3: two columns.")
 

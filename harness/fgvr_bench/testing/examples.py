@@ -98,7 +98,23 @@ def _look_at_examples(
         found.wrong(f"Examples of split {split!r} {what}: {first(bad)}. {advice[what]}")
     if not alike(examples[0], examples[0]) or examples[len(examples) - 1].example_id != before:
         found.wrong(f"examples({split!r}) gives another example when it is indexed again.")
+    _look_at_journey(found, split, examples)
     _look_at_digest(found, dataset, split)
+
+
+def _look_at_journey(found: Findings, split: str, examples: Sequence[Example]) -> None:
+    """Send the examples to a worker process and back: questions about them are made there."""
+    try:
+        carried = pickle.loads(pickle.dumps(examples))  # noqa: S301 - what was just made of it
+    except Exception as problem:
+        found.wrong(
+            f"What examples({split!r}) returns cannot be sent to worker processes ({described(problem)}). Hold lists "
+            "and plain values, and no lambda, lock or open file."
+        )
+        return
+    with found.trying(f"examples({split!r}), after a journey to a worker process,"):
+        if len(carried) != len(examples) or not alike(carried[len(carried) - 1], examples[len(examples) - 1]):
+            found.wrong(f"examples({split!r}) gives other examples in a worker process. What it knows is its own.")
 
 
 def _look_at_digest(found: Findings, dataset: Dataset, split: str) -> None:
