@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import io
 import json
 import shutil
+import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import loopback
 import pytest
 from click.testing import CliRunner
 from fuzz_tools import Spoil, in_time, inputs, spoils, spoilt
@@ -18,6 +22,7 @@ from toy import Script, ToyModel, toy_host
 import fgvr_bench.cli.datasets as command
 import fgvr_bench.cli.run as run_command
 from fgvr_bench.cli.main import fgvr_bench
+from fgvr_bench.core.fetch import fetch_dataset
 from fgvr_bench.core.published import import_options
 from fgvr_bench.errors import DataInvalid, DataNotFound, FgvrError, UsageError
 from fgvr_bench.interfaces import Dataset, DatasetPlugin
@@ -287,6 +292,34 @@ def test_what_is_absent_is_told_with_what_to_do(name: str, tmp_path: Path) -> No
     key = name.split()[0]
     with pytest.raises(DataNotFound, match=rf"{key} is not on this machine.*fgvr-bench datasets fetch {key}"):
         LAYOUTS[name][1]().open([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "mode"),
+    [("food-101", "food-101", "w:gz"), ("imagenet-a", "imagenet-a", "w"), ("imagenet-r", "imagenet-r", "w")],
+)
+def test_what_can_be_downloaded_is_found_where_fetch_puts_it(
+    name: str, folder: str, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("FGVR_OFFLINE", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    lay_out, make = LAYOUTS[name]
+    lay_out(tmp_path / "made")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode=mode) as archive:  # type: ignore[call-overload]
+        archive.add(tmp_path / "made" / folder, arcname=folder)
+    plugin, data = make(), packed.getvalue()
+    (official,) = plugin.card.downloads
+    with loopback.serve() as site:
+        file = official.url.rpartition("/")[2]
+        site.files[file] = data
+        checksum = f"md5:{hashlib.md5(data).hexdigest()}"
+        here = dataclasses.replace(official, url=site.url + file, checksum=checksum, size=len(data))
+        fetch_dataset(dataclasses.replace(plugin.card, downloads=(here,)), tmp_path / "data" / name)
+    assert len(plugin.open([tmp_path / "data"]).examples()) == 6
+    assert official.checksum is not None
+    assert official.checksum.startswith("md5:")
 
 
 def test_a_published_set_is_matched_by_the_folder_where_names_repeat(tmp_path: Path) -> None:

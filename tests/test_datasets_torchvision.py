@@ -173,6 +173,7 @@ def test_torchvision_downloads_what_fetch_is_asked_for(tmp_path: Path, monkeypat
     assert "has to be downloaded, but FGVR_OFFLINE" in str(off.exception)
     monkeypatch.delenv("FGVR_OFFLINE")
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with served(raw) as address:
         monkeypatch.setattr(kind, "mirrors", [address])
         done = CliRunner().invoke(fgvr_bench, words)
