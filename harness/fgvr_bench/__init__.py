@@ -32,3 +32,7 @@ def __getattr__(name: str) -> Any:
 
         return Evaluation
     raise AttributeError(f"module 'fgvr_bench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -49,6 +50,14 @@ def test_the_page_shows_every_name_field_and_method() -> None:
             for each in [*own, *methods]:
                 shown = each.name.replace("__init__", thing.name)
                 assert f"`{shown}" in page, f"{name}.{each.name} is not in docs/api.md: make docs"
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_a_notebook_completes_what_is_public(module: str) -> None:
+    # some modules find a name only when it is asked for
+    loaded = importlib.import_module(module)
+    assert {name for name, _ in public_things(module)} <= set(dir(loaded))
+    assert all(hasattr(loaded, name) for name, _ in public_things(module))
 
 
 def imported(source: str) -> Iterator[tuple[str, str]]:
