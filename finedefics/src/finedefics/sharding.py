@@ -129,7 +129,7 @@ def fit(accelerator: Any, model: Any, temperatures: Any) -> None:
         layers = repeated_blocks(unwrapped(model))
         plugin.transformer_cls_names_to_wrap = sorted({type(layer).__name__ for layer in layers})
     if temperatures is not None:
-        plugin.ignored_modules = [temperatures]
+        plugin.ignored_modules = [temperatures.to(accelerator.device)]  # FSDP moves only what it shards
 
 
 def clip_gradients(accelerator: Any, parameters: Iterable[Any], most: float) -> Any:
