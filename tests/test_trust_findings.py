@@ -14,6 +14,7 @@ from toy import ToyPlugin
 
 from fgvr_bench.core import mat_files
 from fgvr_bench.core.annotations import read_mat
+from fgvr_bench.core.config_files import read_config
 from fgvr_bench.core.field_guide import read_guide
 from fgvr_bench.core.files import read_json, write_text
 from fgvr_bench.core.locks import describe_lock, lock
@@ -70,6 +71,9 @@ def test_json_that_is_nested_too_deeply_is_refused_in_words(tmp_path: Path) -> N
     with pytest.raises(FgvrError, match=r"guide\.jsonl, line 1 is no JSON: it is nested too deeply"):
         read_guide(str(tmp_path / "guide.jsonl"), ToyPlugin().open([]))
     assert len(words_of("[" * 100_000)) == 300, "what a server says"
+    (tmp_path / "experiment.yaml").write_text("[" * 100_000)
+    with pytest.raises(FgvrError, match="nested too deeply"):  # and at once: it would take hours
+        read_config(tmp_path / "experiment.yaml")
 
 
 def test_half_a_character_in_an_option_set_is_refused_in_words(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+import pytest
 from finedefics.data.descriptions import Described, read_descriptions, write_descriptions
 from finedefics.logbook import LOG, read_log
 from finedefics.row_checks import check_rows
@@ -37,3 +38,10 @@ def test_descriptions_and_logs(rows: Path, what: str, how: Any) -> None:
     path.write_bytes(spoilt(whole.read_bytes() if what == "descriptions" else 2 * LOGGED, how))
     with in_time(), contextlib.suppress(FgvrError):
         read_log(rows) if what == "log" else read_descriptions(path).cautions()
+
+
+def test_a_name_that_no_file_can_have_is_named(rows: Path) -> None:
+    path = rows / "nul.csv"
+    path.write_text((rows / "finetune.csv").read_text().replace("0.png", "0\0.png"))
+    with pytest.raises(FgvrError, match=r"nul\.csv, line 2: image .* cannot be read: embedded null byte"):
+        check_rows(read_rows(path), "tune")

@@ -115,6 +115,8 @@ def _decoded(path: Path) -> str | None:
         return f"it cannot be read: {error.strerror or error}"
     except ImageInvalid as error:
         return str(error)
+    except ValueError as error:
+        return f"it cannot be read: {error}"  # a name that no file can have
     return None
 
 

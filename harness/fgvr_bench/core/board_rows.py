@@ -47,7 +47,7 @@ def _told_apart(twins: list[StoredRun]) -> list[tuple[list[str], StoredRun]]:
     """Say of runs of one cell what they were made from, their ids, and their folders, as far as that is needed."""
     differing = _differing([run.origin for run in twins])
     parts = [_shown(run.origin, differing) for run in twins]
-    for more in ([f"run {run.run_id}" for run in twins], [str(run.folder) for run in twins]):
+    for more in ([f"run {run.run_id}" for run in twins], [run.place for run in twins]):
         counts = Counter(map(tuple, parts))
         parts = [[*own, one] if counts[tuple(own)] > 1 else own for own, one in zip(parts, more, strict=True)]
     return list(zip(parts, twins, strict=True))

@@ -107,8 +107,14 @@ def _dotted(name: str) -> list[str]:
 def _from_yaml(path: Path, text: str) -> Config:
     import yaml
 
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+        def fetch_flow_collection_start(self, kind: Any) -> None:
+            if self.flow_level > DEPTH:  # its time grows with the square of this
+                raise RecursionError
+            super().fetch_flow_collection_start(kind)
+
     try:
-        loader = yaml.SafeLoader(text)
+        loader = Loader(text)
         try:
             node = loader.get_single_node()
             lines = {} if node is None else _yaml_lines(path, node)

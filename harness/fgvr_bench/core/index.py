@@ -93,6 +93,7 @@ class Index:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path or cache_folder() / "runs.sqlite"
         self._known: dict[str, Questions] = {}
+        self._same: dict[Any, Any] = {}
         self._base = _opened(self._path)
 
     def __enter__(self) -> Index:
@@ -115,46 +116,45 @@ class Index:
             FgvrError: there is no such folder.
         """
         found = Found()
-        paths = list(dict.fromkeys(path.parent for folder in folders for path in run_files(folder)))
-        known, unknown = self._sorted(paths, host)
-        fresh: dict[Path, IndexedRun | None] = {}
+        read: dict[str, IndexedRun] = {}
+        unknown: list[str] = []
+        for path in (path.parent for folder in folders for path in run_files(folder)):
+            if known := self._remembered(path, host):
+                read[known.run.place] = known
+            else:
+                unknown.append(str(path))
+        unknown = list(dict.fromkeys(unknown))
         with progress("checking runs", len(unknown)) if unknown else contextlib.nullcontext(_nothing) as advance:
-            for path in unknown:
+            for place in unknown:
                 try:
-                    fresh[path] = self._looked_through(path, host)
+                    if fresh := self._looked_through(Path(place), host):
+                        read[place] = fresh
+                    else:
+                        found.unfinished += 1
                 except FgvrError as error:
-                    where = "" if str(path) in error.message else f"{path}: "
+                    where = "" if place in error.message else f"{place}: "
                     found.problems.append(f"left out: {where}{error}")
                 advance(1)
-        found.unfinished = sum(run is None for run in fresh.values())
-        read = {path: run for path in paths if (run := known.get(path) or fresh.get(path)) is not None}
-        kept, problems, found.copies = settle_twins([each.run for each in read.values()])
+        kept, problems, found.copies = settle_twins([read[place].run for place in sorted(read, key=_parts)])
         found.problems += problems
-        found.runs = sorted((replace(read[run.folder], run=run) for run in kept), key=lambda each: each.run.folder)
+        for run in kept:
+            read[run.place] = each if (each := read[run.place]).run is run else replace(each, run=run)
+        found.runs = [read[place] for place in sorted((run.place for run in kept), key=_parts)]
         return found
 
-    def _sorted(self, paths: Sequence[Path], host: Host) -> tuple[dict[Path, IndexedRun], list[Path]]:
-        """Return the runs that are remembered and unchanged, and the folders of all others."""
-        stored = self._rows(paths)
-        known: dict[Path, IndexedRun] = {}
-        for path in paths:
-            row = stored.get(str(path.resolve()))
+    def _remembered(self, path: Path, host: Host) -> IndexedRun | None:
+        """Return the run of a folder where it is remembered and unchanged."""
+        query = "SELECT stamp, judge, content, questions, correct FROM runs WHERE folder = ?"
+        try:
+            row = self._base.execute(query, (os.path.realpath(path),)).fetchone()
             if row is None or row[0] != _stamp(path):
-                continue
-            try:
-                content = json.loads(row[2])
-                if row[1] == judge(host, content["inputs"]):
-                    known[path] = self._indexed(stored_run(path, content), row[4], self._questions(row[3]))
-            except (KeyError, TypeError, ValueError, AttributeError, FgvrError, sqlite3.Error):
-                continue  # it is looked through again
-        return known, [path for path in paths if path not in known]
-
-    def _rows(self, paths: Sequence[Path]) -> Mapping[str, tuple[Any, ...]]:
-        with contextlib.suppress(sqlite3.Error):
-            wanted = {str(path.resolve()) for path in paths}
-            rows = self._base.execute("SELECT folder, stamp, judge, content, questions, correct FROM runs")
-            return {row[0]: row[1:] for row in rows if row[0] in wanted}
-        return {}
+                return None
+            content = json.loads(row[2])
+            if row[1] == judge(host, content["inputs"]):
+                return self._indexed(stored_run(path, content, self._same), row[4], self._questions(row[3]))
+        except (KeyError, TypeError, ValueError, AttributeError, FgvrError, sqlite3.Error):
+            pass  # it is looked through again
+        return None
 
     def _questions(self, key: str) -> Questions:
         import numpy as np
@@ -179,7 +179,7 @@ class Index:
         if not content.get("complete"):
             return None
         try:
-            stored = stored_run(path, content)
+            stored = stored_run(path, content, self._same)
             checked = check_run(host, path, content, self._known)
         except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise FgvrError(f"{folder.run_file} is damaged ({type(error).__name__}: {error}).") from error
@@ -190,7 +190,7 @@ class Index:
 
     def _indexed(self, run: StoredRun, bits: bytes, questions: Questions) -> IndexedRun:
         column = replace(run.column, question_set=questions.digest)
-        return IndexedRun(replace(run, column=column), bits, questions)
+        return IndexedRun(replace(run, column=self._same.setdefault(column, column)), bits, questions)
 
     def _remember(
         self, path: Path, stamp: str, judged_by: str, content: Mapping[str, Any], checked: Checked, bits: bytes
@@ -200,7 +200,7 @@ class Index:
         with contextlib.suppress(sqlite3.Error):
             row = (asked.digest, asked.clusters.astype("<i4").tobytes(), asked.chance, asked.blind)
             self._base.execute("INSERT OR REPLACE INTO questions VALUES (?, ?, ?, ?)", row)
-            run = (str(path.resolve()), stamp, judged_by, kept, asked.digest, bits)
+            run = (os.path.realpath(path), stamp, judged_by, kept, asked.digest, bits)
             self._base.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?)", run)
 
     def recall(self, key: str) -> Any:
@@ -214,6 +214,11 @@ class Index:
         """Keep a value (JSON) under a key."""
         with contextlib.suppress(sqlite3.Error):
             self._base.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (key, canonical_json(value)))
+
+
+def _parts(place: str) -> tuple[str, ...]:
+    """Return what paths are sorted by."""
+    return Path(place).parts
 
 
 def _nothing(n: int) -> None:

@@ -111,7 +111,7 @@ def build_tables(
         reported: figures of others, to stand beneath.
     """
     ways: dict[tuple[str, str, str], list[IndexedRun]] = {}
-    for each in sorted(runs, key=lambda each: (each.run.run_id, str(each.run.folder))):
+    for each in sorted(runs, key=lambda each: (each.run.run_id, each.run.place)):
         way = (each.run.column.protocol, _task(each.run.column), each.run.main_metric)
         ways.setdefault(way, []).append(each)
     tables = []
@@ -134,7 +134,7 @@ class _Maker:
         self, way: tuple[str, str, str], runs: Sequence[IndexedRun], claims: Sequence[Reported], index: Index | None
     ) -> None:
         self.way, self.claims = way, claims
-        self.of = {each.run.folder: each for each in runs}
+        self.of = {each.run.place: each for each in runs}
         columns = {_pictured(each.run.column) for each in runs} or columns_of(claims)
         self.columns = sorted(columns, key=astuple)
         self.pairs = seen_and_unseen(self.columns)
@@ -178,7 +178,7 @@ class _Maker:
         return ("mean", "micro") if self.of else ("mean",)
 
     def _entry(self, cells: Mapping[Column, StoredRun]) -> Entry:
-        return {column: self.of[run.folder] for column, run in cells.items()}
+        return {column: self.of[run.place] for column, run in cells.items()}
 
     def _line(self, place: int) -> Line:
         label, cells = self.models[place]
@@ -202,7 +202,7 @@ class _Maker:
             if run is None or share is None:
                 found.append(None)
                 continue
-            interval = self.standing.interval(self.of[run.folder])
+            interval = self.standing.interval(self.of[run.place])
             mark = "" if place is None else self.standing.mark(place, column)
             found.append(Figure(share, interval, mark))
         return found

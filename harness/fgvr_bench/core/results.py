@@ -49,11 +49,33 @@ class Column:
     """Digest of the questions themselves, where somebody has looked (`core/index.py`)."""
 
 
+class Named(Mapping[str, Any]):
+    """A mapping that takes little memory where many have the same names; names and values in their order."""
+
+    __slots__ = ("_names", "_values")
+
+    def __init__(self, names: tuple[str, ...], values: tuple[Any, ...]) -> None:
+        self._names, self._values = names, values
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self._values[self._names.index(name)]
+        except ValueError:
+            raise KeyError(name) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
 @dataclass(frozen=True, slots=True)
 class StoredRun:
     """A complete run as its ``run.json`` tells it."""
 
-    folder: Path
+    place: str
+    """Path of its folder."""
     run_id: str
     model: str
     dataset: str
@@ -74,6 +96,11 @@ class StoredRun:
     responses_sha256: str
     parameters: int | None
     """Of the model as it was loaded, else as its card says."""
+
+    @property
+    def folder(self) -> Path:
+        """Its folder."""
+        return Path(self.place)
 
     @property
     def exposure(self) -> str:
@@ -170,38 +197,45 @@ def run_files(folder: Path) -> Iterator[Path]:
         if folder.exists():
             raise FgvrError(f"{folder} is a file, not a results folder.", hint="Name the folder that holds the runs.")
         raise FgvrError(f"there is no results folder {folder}.", hint="Make a first result: fgvr-bench run --help")
-    found = []
     for where, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name != "parts")
         if "run.json" in files:
-            found.append(Path(where, "run.json"))
-        if "parts" in folders:
-            folders.remove("parts")
-    yield from sorted(found)
+            yield Path(where, "run.json")
 
 
-def stored_run(folder: Path, content: Mapping[str, Any]) -> StoredRun:
+def stored_run(folder: Path, content: Mapping[str, Any], same: dict[Any, Any] | None = None) -> StoredRun:
     """Return a complete run from what its ``run.json`` holds.
+
+    Args:
+        folder: where it lies.
+        content: what the file holds.
+        same: what runs share; handed from one to the next, so that each such thing is in memory once.
 
     Raises:
         KeyError, TypeError, ValueError, AttributeError, OverflowError: it is damaged.
     """
+    same = {} if same is None else same
     metrics, inputs = _checked_metrics(content["metrics"]), content["inputs"]
+    identity = _flat({name: inputs[name] for name in sorted({"model", *inputs} - {*ASKED, *OF_ONE_DATASET})})
+    origin = _flat({name: inputs[name] for name in OF_ONE_DATASET if name in inputs})
+    card, column = content.get("card", {}), _column(str(content["dataset"]), inputs)
+    names = tuple(map(intern, metrics))
     parameters = content.get("facts", {}).get("parameters") or content.get("card", {}).get("parameters")
     return StoredRun(
-        folder=folder,
+        place=str(folder),
         run_id=str(content["run_id"]),
         model=intern(str(content["model"])),
         dataset=intern(str(content["dataset"])),
-        column=_column(str(content["dataset"]), inputs),
-        identity=_flat({name: inputs[name] for name in sorted({"model", *inputs} - {*ASKED, *OF_ONE_DATASET})}),
-        origin=_flat({name: inputs[name] for name in OF_ONE_DATASET if name in inputs}),
+        column=same.setdefault(column, column),
+        identity=same.setdefault(tuple(identity.items()), identity),
+        origin=same.setdefault(tuple(origin.items()), origin),
         questions=int(content["questions"]),
         failed=int(content["failed"]),
-        metrics=metrics,
-        main_metric=_main_metric(content, metrics),
-        card=content.get("card", {}),
+        metrics=Named(same.setdefault(names, names), tuple(metrics.values())),
+        main_metric=intern(_main_metric(content, metrics)),
+        card=same.setdefault(canonical_json(card), card),
         batch_size=int(content["batch_size"]),
-        scored_by=str(content["scored_by"]),
+        scored_by=intern(str(content["scored_by"])),
         responses_sha256=str(content["responses_sha256"]),
         parameters=int(parameters) if isinstance(parameters, int | float) else None,
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from fgvr_bench.core.files import digest
@@ -45,13 +45,13 @@ class Standing:
     places: Mapping[Statistic, Place]
     main: Statistic | None
     """What the ranks are by; None where there is more than one column and no average of them."""
-    intervals: Mapping[Path, Interval]
-    """By the folder of the run."""
+    intervals: Mapping[str, Interval]
+    """By the place of the run."""
     averages: Mapping[tuple[int, str], tuple[float, Interval]]
 
     def interval(self, run: IndexedRun) -> Interval | None:
         """Return the interval of a run's figure; None where the figure is no share of right answers."""
-        return self.intervals.get(run.run.folder)
+        return self.intervals.get(run.run.place)
 
     def average(self, row: int, name: str) -> tuple[float, Interval] | None:
         """Return a row's ``mean`` or ``micro`` average with its interval; None where a cell is missing."""
@@ -108,12 +108,14 @@ def stand(
         averaged: whether the board has averages.
         index: keeps rankings from one time to the next.
     """
+    import numpy as np
+
     if not all(_is_share(each) for row in [*rows, *controls] for each in row.values()):
         return Standing({}, None, {}, {})
     tallies: dict[Column, tuple[tuple[int, ...], Tallies]] = {}
     places: dict[Statistic, Place] = {}
     intervals = {
-        each.run.folder: clustered_interval(each.correct, each.questions.clusters)
+        each.run.place: clustered_interval(each.correct, each.questions.clusters)
         for row in controls
         for each in row.values()
     }
@@ -125,21 +127,27 @@ def stand(
         tallied = _tally([rows[number][column] for number in members])
         tallies[column] = members, tallied
         for number, sums in zip(members, tallied.counts, strict=True):
-            intervals[rows[number][column].run.folder] = interval_of_sums(sums, tallied.sizes)
-        places[column] = Place(members, _ranked([tallied], [[rows[each][column] for each in members]], index))
+            intervals[rows[number][column].run.place] = interval_of_sums(sums.astype(np.float64), tallied.sizes)
+        of_column = [[rows[each][column] for each in members]]
+        places[column] = Place(members, _ranked(partial(list, [tallied]), of_column, True, index))
     averages: dict[tuple[int, str], tuple[float, Interval]] = {}
     if averaged and whole:
-        kept = [_kept(*tallies[column], whole) for column in columns]
         runs = [[rows[number][column] for number in whole] for column in columns]
-        together = _together(kept)
-        places["mean"] = Place(whole, _ranked(kept, runs, index))
-        places["micro"] = Place(whole, _ranked([together], runs, index))
+        places_of = [{number: place for place, number in enumerate(tallies[column][0])} for column in columns]
+        own = [[numbers[number] for number in whole] for numbers in places_of]
+
+        def kept() -> list[Tallies]:
+            return [tallies[column][1].of(places) for column, places in zip(columns, own, strict=True)]
+
+        places["mean"] = Place(whole, _ranked(kept, runs, False, index))
+        places["micro"] = Place(whole, _ranked(lambda: [_together(kept())], runs, True, index))
+        sizes = np.concatenate([tallies[column][1].sizes for column in columns])
         for place, number in enumerate(whole):
-            figures = [(_share(rows[number][column]), intervals[rows[number][column].run.folder]) for column in columns]
+            figures = [(_share(rows[number][column]), intervals[rows[number][column].run.place]) for column in columns]
             averages[number, "mean"] = mean_of_datasets(figures)
-            sums = together.counts[place]
-            share = float(sums.sum() / together.sizes.sum())
-            averages[number, "micro"] = share, interval_of_sums(sums, together.sizes)
+            counts = [tallies[column][1].counts[places[place]] for column, places in zip(columns, own, strict=True)]
+            sums = np.concatenate(counts).astype(np.float64)
+            averages[number, "micro"] = float(sums.sum() / sizes.sum()), interval_of_sums(sums, sizes)
     main: Statistic | None = "mean" if averaged else columns[0] if len(columns) == 1 else None
     return Standing(places, main, intervals, averages)
 
@@ -160,14 +168,6 @@ def _tally(runs: Sequence[IndexedRun]) -> Tallies:
     return tally([each.bits for each in runs], runs[0].questions.clusters)
 
 
-def _kept(members: Sequence[int], tallies: Tallies, whole: Sequence[int]) -> Tallies:
-    """Return the tallies of the rows that have all cells."""
-    from fgvr_bench.core.ranking import Tallies
-
-    places = [members.index(number) for number in whole]
-    return Tallies(tallies.counts[places], tallies.sizes, tuple(tallies.bits[place] for place in places))
-
-
 def _together(columns: Sequence[Tallies]) -> Tallies:
     """Return the tallies of all columns as those of one."""
     import numpy as np
@@ -181,21 +181,34 @@ def _together(columns: Sequence[Tallies]) -> Tallies:
     )
 
 
-def _ranked(columns: Sequence[Tallies], runs: Sequence[Sequence[IndexedRun]], index: Index | None) -> Ranking:
-    """Rank, or recall the ranking of these very answers."""
+def _ranked(
+    columns: Callable[[], Sequence[Tallies]],
+    runs: Sequence[Sequence[IndexedRun]],
+    together: bool,
+    index: Index | None,
+) -> Ranking:
+    """Rank, or recall the ranking of these very answers.
+
+    Args:
+        columns: makes the tallies, where they are needed.
+        runs: of each column.
+        together: whether the questions of all columns count alike.
+        index: keeps the ranking.
+    """
     from fgvr_bench.core.ranking import VERSION, Ranking, rank
 
     if index is None:
-        return rank(columns)
-    answers = [
-        [each.questions.digest for each in column[:1]] + [hashlib.sha256(each.bits).hexdigest() for each in column]
-        for column in runs
-    ]
-    key = digest(["ranking", VERSION, SEED, ROUNDS, len(columns), answers])
+        return rank(columns())
+    answers = hashlib.sha256()
+    for column in runs:
+        answers.update(column[0].questions.digest.encode())
+        for each in column:
+            answers.update(hashlib.sha256(each.bits).digest())
+    key = digest(["ranking", VERSION, SEED, ROUNDS, together, len(runs), answers.hexdigest()])
     found = index.recall(key)
     if isinstance(found, dict):
         return Ranking(tuple(found["ranks"]), tuple(found["level"]), tuple(found["best"]), found["detectable"])
-    ranking = rank(columns)
+    ranking = rank(columns())
     kept = {"ranks": ranking.ranks, "level": ranking.level, "best": ranking.best, "detectable": ranking.detectable}
     index.keep(key, kept)
     return ranking

@@ -32,7 +32,7 @@ def settle_twins(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[str],
         told = _told_apart(different)
         kept += told
         if not told:
-            where = ", ".join(str(run.folder) for run in different)
+            where = ", ".join(run.place for run in different)
             problems.append(
                 f"left out: {len(different)} runs claim the id {run_id} with different answers, and no machine.json "
                 f"says that their versions differ: {where}."
