@@ -97,7 +97,7 @@ def play(page: str, folder: Path, programs: Path) -> list[tuple[Step, str]]:
         told.append((step, done.stdout))
         if step.text.startswith("export "):
             exported += f"{step.text}\n"
-    installed = [name for step, _ in told for name in re.findall(r"^pip install -q -e (\S+)", step.text)]
+    installed = [name for step, _ in told for name in re.findall(r"^pip install -q -e '?([\w-]+)", step.text)]
     if installed:
         pip = [programs / "python", "-m", "pip", "uninstall", "--quiet", "--yes", *installed]
         subprocess.run(pip, cwd=folder, check=True, capture_output=True)

@@ -96,7 +96,7 @@ def test_it_writes_a_folder_and_says_what_to_type_next(type_: Callable[..., Resu
     assert done.exit_code == 0
     assert done.output.splitlines()[0] == "Written to fgvr-my-birds:"
     for line in (
-        "pip install -e fgvr-my-birds",
+        "pip install -e 'fgvr-my-birds[test]'",
         "python -m pytest fgvr-my-birds",
         "fgvr-bench run --model always-a --dataset my-birds",
     ):

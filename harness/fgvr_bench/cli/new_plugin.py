@@ -38,7 +38,7 @@ def new_plugin(kind: str, name: str, out: Path | None, force: bool) -> None:
         click.echo(f"  {path}")
     click.echo("\nNext:")
     for line in (
-        f"pip install -e {shlex.quote(str(folder))}",
+        f"pip install -e {shlex.quote(f'{folder}[test]')}",
         f"python -m pytest {shlex.quote(str(folder))}",
         "fgvr-bench plugins",
         made.run,
