@@ -275,7 +275,8 @@ def test_a_folder_of_test_images_is_refused(birds: Path) -> None:
     assert not (birds.parent / "out").exists()
 
 
-def test_choices_that_give_the_answer_away_are_named_and_closed_ones_offered(birds: Path) -> None:
+def test_choices_that_give_the_answer_away_are_named_and_closed_ones_offered(tmp_path: Path) -> None:
+    birds = folder(tmp_path / "birds", each=8)
     plugin, argument = host().datasets.find(f"folder:{birds}")
     dataset = plugin.open([], argument)
     from fgvr_bench.core.digest import dataset_digest
@@ -300,6 +301,8 @@ def test_choices_that_give_the_answer_away_are_named_and_closed_ones_offered(bir
     assert report_of(birds)["datasets"]["folder:birds"]["audit"]["strongest"]["mean_class_accuracy"] > 0.9
     closed = build(birds, "--miner-arg", "by=letters", options="closed")
     assert "can be answered without" not in closed.output
+    few = build(birds, "--shots", 4, options=str(path))  # each class as often as any: known by exclusion
+    assert "too few questions to say how much their choices give away" in few.output
 
 
 def test_hostile_names_are_inert_on_the_page_and_whole_in_the_rows(birds: Path) -> None:
