@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,5 +52,6 @@ def assists_launched(models: Sequence[Asked], datasets: Sequence[Asked], setting
     from fgvr_bench.core.assisting import Assistant
     from fgvr_bench.core.evaluate import expand_datasets
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # rank 0 hears it too, and says when to stop
     Assistant(join_launched(place), host(), models, expand_datasets(host(), datasets), settings).serve()
     return True

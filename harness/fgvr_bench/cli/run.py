@@ -177,10 +177,10 @@ def run(
         if not asked:
             where = f"{config} names no {name}, and neither does the command" if config else f"no {name} is named"
             raise click.UsageError(f"{where}. Name one with --{name}; see: fgvr-bench {name}s", ctx)
+    wanted = replace(wanted, num_processes=as_launched(wanted.num_processes))
     if dry_run:
         _dry_run(asked_models, asked_datasets, wanted)
         return
-    wanted = replace(wanted, num_processes=as_launched(wanted.num_processes))
     if assists_launched(asked_models, asked_datasets, wanted):
         return
     _show(evaluate_all(host(), asked_models, asked_datasets, wanted, TerminalWatcher()), wanted)

@@ -5,32 +5,38 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
 
 @contextlib.contextmanager
-def first_interrupt(told: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+def first_interrupt(told: Callable[[], None], echo: float = 0.0) -> Iterator[Callable[[], bool]]:
     """Yield a function that says whether an interrupt was asked for; the second one raises KeyboardInterrupt.
 
-    ``told`` is called once at the first.  Outside the main thread, where signals cannot be caught, the
-    function always says no.
+    Outside the main thread, where signals cannot be caught, the function always says no.
+
+    Args:
+        told: called once, at the first.
+        echo: seconds after the first in which another is none: a launcher hands on what the terminal sent already.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    asked = False
+    asked: float | None = None
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal asked
-        if asked:
+        if asked is not None:
+            if time.monotonic() - asked < echo:
+                return
             raise KeyboardInterrupt
-        asked = True
+        asked = time.monotonic()
         told()
 
     previous = signal.signal(signal.SIGINT, handle)
     try:
-        yield lambda: asked
+        yield lambda: asked is not None
     finally:
         signal.signal(signal.SIGINT, previous)
 

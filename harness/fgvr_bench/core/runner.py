@@ -22,6 +22,7 @@ from fgvr_bench.core.likeness import likeness_of
 from fgvr_bench.core.locks import lock
 from fgvr_bench.core.order import BatchPlan, OpenBatches, plan_batches
 from fgvr_bench.core.parts import PartWriter, StoredAnswers, remove_leftovers, write_canonical
+from fgvr_bench.core.ranks import launched
 from fgvr_bench.core.recording import Recorder
 from fgvr_bench.core.results import run_result
 from fgvr_bench.core.run_folder import RunFolder, describe_machine, file_digest
@@ -35,6 +36,10 @@ from fgvr_bench.interfaces import RunInfo, RunResult
 
 if TYPE_CHECKING:
     from fgvr_bench.core.ranked import Shared
+
+
+ECHO = 2.0
+"""Seconds within which torchrun hands a Ctrl-C on that its processes have heard already."""
 
 
 def complete_run(folder: RunFolder, content: dict[str, Any], scorer: Scorer) -> None:
@@ -156,7 +161,7 @@ class _Execution:
             work = self._workforce()
         with contextlib.ExitStack() as stack:
             stack.callback(lambda: work.close())  # the one that is at work then
-            stopping = stack.enter_context(first_interrupt(self._say_stopping))
+            stopping = stack.enter_context(first_interrupt(self._say_stopping, ECHO if launched() else 0.0))
             batch_size = plan.batch_size if plan else self.settings.batch_size or work.batch_size
             while True:
                 plan = plan or self._plan(batch_size, work.alike)
