@@ -185,7 +185,10 @@ def test_the_first_seeds_of_every_suite_come_before_the_others_of_any(tmp_path: 
     assert seeds == sorted(seeds)
     assert len({(job.key, job.splits) for job in jobs}) == len(jobs)
     assert {job.shots for job in jobs if job.arm == arms.BOTH} == {4, 8, 16, 32, 100}
-    assert all(job.splits == ("validation",) for job in jobs if job.arm in arms.EXPLORED), "no test image is asked"
+    explored = compare.suites()["exploration"]
+    assert {job.splits for job in explored} == {("validation",)}, "no test image is asked"
+    twice = [job.key for job in explored if job.arm in arms.FOUR_BITS]
+    assert {job.splits for job in jobs if job.key in twice} == {("validation", "test")}, "trained once for two suites"
     words = ["--base", "x", "--suite", "exploration", "--arms", "LoRA"]
     jobs = compare.wanted(parser.parse_args(words), compare.Books(tmp_path))
     assert {job.arm.method for job in jobs} == {"lora"}
@@ -193,13 +196,13 @@ def test_the_first_seeds_of_every_suite_come_before_the_others_of_any(tmp_path: 
 
 def test_what_was_ahead_of_as_many_steps_of_stage_two_is_confirmed_on_other_seeds() -> None:
     many, few = "10" * 24, "1000" * 12
-    shares = {"LoRA 96 + 96, rate 0.01": many, "LoRA 0 + 192, rate 0.01": few, "96 + 96": few, "0 + 192": many}
+    shares = {"LoRA, rate 0.01": many, "LoRA 0 + 192, rate 0.01": few, "96 + 96": few, "0 + 192": many}
     explored = [measured(arm, seed, told) for arm, told in shares.items() for seed in range(3)]
     ((arm, alone),) = compare.confirmations(explored)
-    assert (arm.name, alone.name) == ("LoRA 96 + 96, rate 0.01", "LoRA 0 + 192, rate 0.01")
+    assert (arm.name, alone.name) == ("LoRA, rate 0.01", "LoRA 0 + 192, rate 0.01")
     assert compare.confirmations(explored[1:]) == [], "a seed is missing"
     test = [measured(a.name, seed, shares[a.name]) for a in (arm, alone) for seed in range(10)]
-    assert "| LoRA 96 + 96, rate 0.01 | 5 | 50.0 " in second.confirmed(test, explored)
+    assert "| LoRA, rate 0.01 | 5 | 50.0 " in second.confirmed(test, explored)
 
 
 def test_everything_from_nothing_shortened(tmp_path: Path) -> None:

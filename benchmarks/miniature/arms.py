@@ -96,16 +96,21 @@ def _steps(align: int, tune: int, **more: Any) -> Arm:
     return Arm(f"{align} + {tune}{note}", align / every, length=every / STEPS, **more)
 
 
+def _lora(align: int, tune: int) -> Arm:
+    every = align + tune
+    return _adapters("lora", f"LoRA {align} + {tune}", FOUR_BIT_RATES[0], align / every, every / STEPS)
+
+
 GENERATION_ALONE = {"without": ("object-attribute", "attribute-category", "category-category")}
 EXPLORED = (
     *(_steps(0, tune) for tune in (96, 192, 288, 384)),
     *(_steps(96, tune) for tune in (96, 192, 288)),
     _steps(48, 144),
     _steps(96, 96, recipe=GENERATION_ALONE, note=("no contrast",)),
-    *(
-        _adapters("lora", f"LoRA {align} + {tune}", 1e-2, align / (align + tune), (align + tune) / STEPS)
-        for align, tune in ((0, 192), (96, 96), (96, 192), (0, 288))
-    ),
+    _lora(0, 192),
+    FOUR_BITS[0],  # 96 + 96
+    _lora(96, 192),
+    _lora(0, 288),
     _steps(24, 168),
     *(_steps(96, 96, recipe={"temperature": value}, note=(f"temperature {value:g}",)) for value in (0.02, 0.2)),
     *(_steps(96, 96, rates={"align": rate}, note=(f"rate of stage I {rate:g}",)) for rate in (2e-4, 1e-3)),

@@ -171,6 +171,7 @@ def wanted(settings: argparse.Namespace, books: Books) -> list[Job]:
     found = [replace(job, splits=job.splits or (settings.split,)) for job in found]
     if settings.shots is not None:
         found = [replace(job, shots=settings.shots) if job.shots else job for job in found]
+    found = [job for job in found if not any(job.key == o.key and {*job.splits} < {*o.splits} for o in found)]
     once = {(job.key, job.splits): job for job in reversed(found)}
     return sorted((job for job in found if once.pop((job.key, job.splits), None)), key=lambda job: job.seed >= FEWER)
 

@@ -172,11 +172,12 @@ def explored(records: Sequence[Record]) -> str:
         own = chosen(records, arm.name)
         if not own:
             continue
+        label = arm.name if "+" in arm.name else f"{arm.name}, {' + '.join(map(str, arm.counts(STEPS).values()))}"
         longer, shorter = (less(own, chosen(records, other.name)) if other else "" for other in _beside(arm))
         aligned = np.sum([record["aligned"]["description"] for record in own], axis=0)
         losses = [record["losses"]["tune"][-1] for record in own]
         rows.append(
-            f"| {arm.name} | {len(own)} | {told(own)} | {longer} | {shorter} | {_genera(own)} "
+            f"| {label} | {len(own)} | {told(own)} | {longer} | {shorter} | {_genera(own)} "
             f"| {100 * aligned[0] / aligned[1]:.1f} | {np.mean(losses):.3f} |"
         )
     return "\n".join(rows) if len(rows) > 2 else ""
