@@ -187,7 +187,7 @@ class Identifies(Miner):
 @pytest.mark.parametrize(
     ("miner", "said"),
     [
-        (Miner(name="my miner"), "'my miner' cannot name a option miner"),
+        (Miner(name="my miner"), "'my miner' cannot name an option miner"),
         (Miner(seeded=False), "It says seeded = False and chooses otherwise with another seed"),
         (Silent(), "It calls progress() for 0 examples of 18"),
         (Identifies(lambda settings: {}), "identify() takes --miner-arg no-such-setting=1 without a word"),

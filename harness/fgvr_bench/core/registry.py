@@ -37,7 +37,7 @@ class Registry(Generic[T]):
         """
         if not isinstance(thing, self.takes):
             what = f"the class {thing.__name__}" if isinstance(thing, type) else f"a {type(thing).__name__}"
-            raise FgvrError(f"a {self.kind} is registered as a {self.takes.__name__}, and this is {what}.")
+            raise FgvrError(f"{self._one} is registered as a {self.takes.__name__}, and this is {what}.")
         card = getattr(thing, "card", thing)
         name, aliases = getattr(card, "name", None), getattr(card, "aliases", ())
         if isinstance(aliases, str):
@@ -45,7 +45,7 @@ class Registry(Generic[T]):
         names = tuple(dict.fromkeys((name, *aliases)))
         for each in names:
             if not isinstance(each, str) or not _NAME.fullmatch(each):
-                raise FgvrError(f"{each!r} cannot name a {self.kind}: only letters, digits and . _ + - can.")
+                raise FgvrError(f"{each!r} cannot name {self._one}: only letters, digits and . _ + - can.")
         return names[0], names[1:]
 
     def add(self, thing: T, owner: str) -> str:
@@ -101,6 +101,10 @@ class Registry(Generic[T]):
         if key in self._aliases:
             raise UnknownName(f"{self.kind} {name!r} needs something after its colon.", hint=self._hint)
         raise UnknownName(f"there is no {self.kind} {name!r}. {did_you_mean(name, self._things)}", hint=self._hint)
+
+    @property
+    def _one(self) -> str:
+        return f"{'an' if self.kind[0] in 'aeiou' else 'a'} {self.kind}"
 
     @property
     def _hint(self) -> str:
