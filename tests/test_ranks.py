@@ -25,8 +25,8 @@ from fgvr_bench.core import ranked
 from fgvr_bench.core import ranks as ranks_module
 from fgvr_bench.core.assisting import Assistant
 from fgvr_bench.core.order import BatchPlan, OpenBatches
-from fgvr_bench.core.ranks import Place, RankLost, Ranks, launched
-from fgvr_bench.errors import UsageError
+from fgvr_bench.core.ranks import Place, RankLost, Ranks, launched, patience
+from fgvr_bench.errors import OutOfMemory, UsageError
 from fgvr_bench.types import Prompt, Response
 
 
@@ -160,6 +160,27 @@ def test_what_fails_on_one_rank_ends_the_run_and_names_it(tmp_path: Path, monkey
     play(tmp_path, ToyModel("oracle"), ToyPlugin(each=30))
 
 
+def test_a_batch_that_does_not_fit_is_halved_on_all_ranks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Small(Script):
+        def respond(self, prompts: Sequence[Prompt], batch: Any) -> Sequence[Response]:
+            if len(prompts) > 2:
+                raise OutOfMemory("it is full")
+            return super().respond(prompts, batch)
+
+    play(tmp_path / "alone", ToyModel("oracle", Small()), ToyPlugin(each=30))
+    watcher = Noting()
+    both = models(Small(), Small())
+    assert not play_over_ranks(tmp_path / "two", monkeypatch, both, [Assistant], None, watcher).errors
+    assert "a batch of 4 does not fit the memory; trying 2" in watcher.notes
+    assert files_of(tmp_path / "two") == files_of(tmp_path / "alone")
+
+
+def test_a_patience_that_is_no_number_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FGVR_PATIENCE", "long")
+    with pytest.raises(UsageError, match="FGVR_PATIENCE is 'long'"):
+        patience()
+
+
 class Dies(Assistant):
     """Its heart stops when it is to answer."""
 
@@ -185,7 +206,7 @@ def test_a_rank_that_dies_or_hangs_is_named_and_the_rest_is_saved(
 ) -> None:
     monkeypatch.setattr(ranks_module, "BEAT_SECONDS", 0.1)
     monkeypatch.setattr(ranks_module, "DEAD_SECONDS", 0.5 if maker is Dies else 60)
-    monkeypatch.setattr(ranks_module, "PATIENCE", 60 if maker is Dies else 0.5)
+    monkeypatch.setenv("FGVR_PATIENCE", "60" if maker is Dies else "0.5")
     monkeypatch.setattr(ranks_module, "PARTING_SECONDS", 0.1)
     [error] = play_over_ranks(tmp_path, monkeypatch, models(Slow(), Script()), [maker]).errors
     assert f"rank 1 on {socket.gethostname()} " in error.message

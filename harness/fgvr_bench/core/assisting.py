@@ -21,8 +21,11 @@ from fgvr_bench.core.records import to_line
 from fgvr_bench.core.settings import RunSettings
 from fgvr_bench.core.shelf import Shelf
 from fgvr_bench.core.workforce import OneProcess, one_process, portable
-from fgvr_bench.errors import FgvrError
+from fgvr_bench.errors import FgvrError, OutOfMemory
 
+SHARING = "fgvr_bench.miners.sharing"
+DEEDS_OF_MINING = {"load": "load_for", "embed": "embed_for"}
+"""What rank 0 may want done for a mining; the miners are no part of the core, so they are named."""
 SIGHT_SECONDS = 30.0
 """How long a file of another machine may take to be seen on a shared disk."""
 
@@ -57,7 +60,7 @@ class Assistant:
             "propose": self._propose,
             "ask": self._ask,
             "release": self._release,
-            "call": self._call,
+            "mine": self._mine,
         }
         try:
             self.ranks.join()
@@ -96,14 +99,14 @@ class Assistant:
             "sees": _comes_to_sight(Path(mark)),
         }
 
-    def _call(self, function: str, **content: Any) -> Any:
-        """Call a function of this package for rank 0; it may keep things from one call to the next."""
-        module, _, name = function.partition(":")
-        if not module.startswith("fgvr_bench."):
-            raise FgvrError(f"{function} is no function of fgvr-bench.")
-        return getattr(importlib.import_module(module), name)(self.ranks, self.plugins, self._kept, **content)
+    def _mine(self, deed: str, **content: Any) -> Any:
+        """Do a part of a mining; what was opened and loaded for it is kept for the next part."""
+        function, module = DEEDS_OF_MINING[deed], importlib.import_module(SHARING)
+        return getattr(module, function)(self.ranks, self.plugins, self._kept, **content)
 
     def _load(self) -> None:
+        if self._work is not None:  # it is there since the last try, which was too large for some other rank
+            return
         self._kept.clear()
         self._work = one_process(self._prepared, self._shelf, self.ranks.place)
 
@@ -126,6 +129,9 @@ class Assistant:
                 writer.append([number for number, _, _ in batch], lines)
                 answered += len(batch)
                 self._say_synced(key, writer)
+        except OutOfMemory:
+            claims.end()
+            raise
         except BaseException:
             self._work, spoilt = None, self._loaded  # after a failure nobody knows what state the model is in
             claims.end()

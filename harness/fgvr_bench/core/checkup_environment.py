@@ -11,7 +11,7 @@ from fgvr_bench.core.names import near
 
 AREA = "environment"
 PREFIX = "FGVR_"
-KNOWN = ("FGVR_CACHE", "FGVR_DATA", "FGVR_DISABLE", "FGVR_OFFLINE", "FGVR_API_KEY", "FGVR_REFERENCE")
+KNOWN = ("FGVR_CACHE", "FGVR_DATA", "FGVR_DISABLE", "FGVR_OFFLINE", "FGVR_API_KEY", "FGVR_PATIENCE", "FGVR_REFERENCE")
 """Variables that are read beside those of the commands' options."""
 OF_TESTS = "FGVR_TEST_"
 

@@ -112,7 +112,9 @@ class SeveralRanks:
                 yield Elsewhere(self._assembly.folder.parts / name, upto)
 
     def again(self) -> SeveralRanks:
-        """Go on with the same ranks."""
+        """Go on with the same ranks; one that let go of its model loads it again."""
+        self._ranks.order("load")
+        self._ranks.replies()
         return self
 
     def close(self) -> None:

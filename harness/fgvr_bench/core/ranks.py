@@ -29,8 +29,9 @@ DEAD_SECONDS = 60.0
 """A rank whose heart has not been seen to beat for so long is taken for dead."""
 START_SECONDS = 300.0
 """How long the ranks have to find one another."""
-PATIENCE = float(os.environ.get("FGVR_PATIENCE", "1800"))
-"""Seconds that a living rank may take over one step (loading a model, a batch) before it is taken to hang."""
+PATIENCE = 1800.0
+"""Seconds that a living rank may take over one step (loading a model, a batch) before it is taken to hang; the variable
+``FGVR_PATIENCE`` says otherwise."""
 PARTING_SECONDS = 10.0
 POLL_SECONDS = 0.02
 PIECE = 4 << 20
@@ -86,6 +87,22 @@ def launched() -> Place | None:
             hint="Start them with torchrun or accelerate launch, or unset WORLD_SIZE.",
         )
     return Place(rank, count, local, max(1, sharing))
+
+
+def patience() -> float:
+    """Return how many seconds a rank may take over one step.
+
+    Raises:
+        UsageError: ``FGVR_PATIENCE`` is no number of seconds.
+    """
+    text = os.environ.get("FGVR_PATIENCE") or str(PATIENCE)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise UsageError(f"FGVR_PATIENCE is {text!r}, which is no number of seconds.", hint="For example 3600.")
+    return seconds
 
 
 class RankLost(FgvrError):
@@ -181,7 +198,7 @@ class Ranks:
             if (said := self.look(f"reply/{self._orders}/{rank}")) is not None:
                 self._found[rank] = json.loads(said)
                 self._awaited.discard(rank)
-        self._look_after(self._awaited, PATIENCE)
+        self._look_after(self._awaited, patience())
 
     def orders(self) -> Iterator[dict[str, Any]]:
         """Yield the orders of rank 0 as they come; each is to be answered before the next is asked for.
@@ -192,7 +209,7 @@ class Ranks:
         while True:
             self._orders += 1
             while not self._there(f"order/{self._orders}"):
-                self._look_after({0}, 4 * PATIENCE)  # it has more to do than the others: digests, scores, files
+                self._look_after({0}, 4 * patience())  # it has more to do than the others: digests, scores, files
                 time.sleep(POLL_SECONDS)
             self._seen.clear()
             yield json.loads(self.take(f"order/{self._orders}"))
@@ -329,8 +346,8 @@ class Ranks:
             with contextlib.suppress(Exception):  # whoever works will notice
                 self._store.add(f"beat/{self.place.rank}", 1)
 
-    def _look_after(self, ranks: set[int], patience: float) -> None:
-        """Make sure that ranks which are waited for live, and take no step longer than `patience` seconds.
+    def _look_after(self, ranks: set[int], longest: float) -> None:
+        """Make sure that ranks which are waited for live, and take no step longer than `longest` seconds.
 
         Raises:
             RankLost: one does not; says which.
@@ -352,7 +369,7 @@ class Ranks:
             self._seen[rank] = (beat, step), beaten, stepped
             if now - beaten > DEAD_SECONDS:
                 self._lose(rank, f"has not been heard of for {now - beaten:.0f} s.")
-            if now - stepped > patience:
+            if now - stepped > longest:
                 self._lose(
                     rank, f"lives, but has not got on for {now - stepped:.0f} s (FGVR_PATIENCE=SECONDS waits longer)."
                 )

@@ -110,7 +110,7 @@ def load_on_ranks(encoder: Encoder, examples: Sequence[Example], settings: Minin
     ranks = at_hand()
     if ranks is not None and _is_shared(settings):
         where = _whereabouts(encoder, examples, settings)
-        ranks.order("call", function="fgvr_bench.miners.sharing:load_for", where=where, dtype=encoder.dtype)
+        ranks.order("mine", deed="load", where=where, dtype=encoder.dtype)
 
 
 def _is_shared(settings: MiningSettings) -> bool:
@@ -178,8 +178,8 @@ def _shared(
     ranks.join()
     ranks.put(f"{key}/indices", np.asarray(indices, "<i8").tobytes())
     ranks.order(
-        "call",
-        function="fgvr_bench.miners.sharing:embed_for",
+        "mine",
+        deed="embed",
         key=key,
         where=_whereabouts(encoder, examples, settings),
         dtype=encoder.dtype,
