@@ -55,7 +55,7 @@ class Training:
         self.accelerator = accelerator
         self.plan: Plan = make_plan(len(rows), recipe, accelerator.num_processes)
         self.trained = [name for name, parameter in stage.module.named_parameters() if parameter.requires_grad]
-        optimizer, self.schedule = _optimiser(stage.module, recipe, self.plan.steps, accelerator.device.type)
+        optimizer, self.schedule = _optimiser(stage, recipe, self.plan.steps, accelerator.device.type)
         self.module, self.optimizer = accelerator.prepare(stage.module, optimizer)
         accelerator.register_for_checkpointing(self.schedule)
         self.checkpoints = (
@@ -216,15 +216,21 @@ def _finite(norm: Any) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _optimiser(module: Any, recipe: Recipe, steps: int, device_type: str) -> tuple[Any, Any]:
-    """Return AdamW, with weight decay for matrices only, and the course of its learning rate."""
+def _optimiser(stage: Stage, recipe: Recipe, steps: int, device_type: str) -> tuple[Any, Any]:
+    """Return AdamW, with weight decay for matrices only, and the course of its learning rate.
+
+    Temperatures are a group of their own: fused AdamW takes no sharded and whole parameters at once.
+    """
     import torch
     from transformers import get_scheduler
 
-    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    whole = [each for each in (stage.temperatures.parameters() if stage.temperatures else ()) if each.requires_grad]
+    kept = set(map(id, whole))
+    trained = [each for each in stage.module.parameters() if each.requires_grad and id(each) not in kept]
     groups = [
         {"params": [each for each in trained if each.ndim >= 2], "weight_decay": recipe.weight_decay},
         {"params": [each for each in trained if each.ndim < 2], "weight_decay": 0.0},
+        {"params": whole, "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(
         [group for group in groups if group["params"]],
