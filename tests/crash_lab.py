@@ -74,7 +74,8 @@ class Trap:
         if not self.folder:
             return
         writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
-        if (writes or event in EVENTS) and str(arguments[0]).startswith(self.folder):
+        within = event in {"os.remove", "os.rmdir"} and arguments[1] != -1  # of a folder that is held open
+        if within or ((writes or event in EVENTS) and str(arguments[0]).startswith(self.folder)):
             self._step()
 
     def _step(self) -> None:

@@ -50,6 +50,19 @@ def choose(folder: Path, step: int | None = None) -> tuple[int, Path]:
     return chosen
 
 
+def drop(checkpoint: Path) -> None:
+    """Remove a checkpoint, which is none from the first moment on."""
+    hidden = checkpoint.with_name(f".{checkpoint.name}.tmp")
+    os.replace(checkpoint, hidden)
+    shutil.rmtree(hidden)
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove what killed executions had not finished writing, or removing."""
+    for left in folder.glob(".checkpoint-*.tmp"):
+        shutil.rmtree(left)
+
+
 def _listed(whole: Sequence[tuple[int, Path]]) -> str:
     return ", ".join(str(step) for step, _ in whole)
 
@@ -86,8 +99,7 @@ class Checkpoints:
         unfinished = self._folder / f".checkpoint-{step:06d}.tmp"
         try:
             if main:
-                for left in self._folder.glob(".checkpoint-*.tmp"):  # of an execution that was killed
-                    shutil.rmtree(left)
+                clear_unfinished(self._folder)
                 unfinished.mkdir(parents=True)
             self._accelerator.wait_for_everyone()
             self._write(unfinished, step)
@@ -97,7 +109,7 @@ class Checkpoints:
                 os.replace(unfinished, self._folder / f"checkpoint-{step:06d}")
                 sync_folder(self._folder)
                 for _, old in found(self._folder)[: -self._keep]:
-                    shutil.rmtree(old)
+                    drop(old)
         except Exception as error:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise self._explained(step, error) from error

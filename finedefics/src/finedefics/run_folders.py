@@ -16,7 +16,7 @@ from fgvr_bench.core.run_folder import RunFolder, describe_machine
 from fgvr_bench.core.versions import changes, library_versions
 from fgvr_bench.errors import FgvrError, UsageError
 from fgvr_bench.types import Json
-from finedefics.checkpoints import found
+from finedefics.checkpoints import clear_unfinished, drop, found
 from finedefics.logbook import LOG, PLOT, TrainingWatcher
 from finedefics.presets import Recipe
 from finedefics.rows import TrainingRow
@@ -70,6 +70,7 @@ def enter(
     if output is None:
         return
     if accelerator.is_main_process:
+        clear_unfinished(output)
         before = read_facts(output) if (output / FACTS).exists() else None
         if before is not None and (fresh or not found(output)):  # without a checkpoint there is nothing to go on with
             _clear(output)
@@ -99,9 +100,9 @@ def read_facts(output: Path) -> dict[str, Any]:
 
 def _clear(output: Path) -> None:
     for _, checkpoint in found(output):
-        shutil.rmtree(checkpoint)
+        drop(checkpoint)
     shutil.rmtree(output / ADAPTER, ignore_errors=True)
-    for name in (LOG, PLOT, FACTS, "machine.json"):
+    for name in (LOG, PLOT, "machine.json", FACTS):  # what says whose folder it is goes last
         (output / name).unlink(missing_ok=True)
 
 
