@@ -118,8 +118,13 @@ def test_every_setting_of_a_run_is_among_those_that_are_tried() -> None:
         "options",  # below: by what the rows are
         "field_guide",  # changes the digest of the task's facts; its own tests
         "trust_remote_code",  # allows what the pinned revision names
+        "shard",  # below: beside a batch size
     }
     assert {field.name for field in dataclasses.fields(RunSettings)} - elsewhere == tried
+
+
+def test_the_shards_of_a_run_are_one_run() -> None:
+    assert run_id({"batch_size": 4, "shard": (2, 3)}) == run_id({"batch_size": 4})
 
 
 @pytest.mark.parametrize("change", [{"max_new_tokens": 3}, {"full_text": True}])
