@@ -7,12 +7,16 @@ AdamW in 32 bits.  Every part goes through the training loop itself, with the se
     torchrun --nproc-per-node 2 benchmarks/sharded.py --parts full  # some of it
     python benchmarks/sharded.py --tiny --parts whole               # a processor: that it runs
 
+What a second GPU brings is the ratio of samples/s of these two:
+
+    torchrun --nproc-per-node 1 benchmarks/sharded.py --parts whole --compiled --per-device 16 --steps 20
+    torchrun --nproc-per-node 2 benchmarks/sharded.py --parts whole --compiled --per-device 16 --steps 20
+
 | part | trains | on |
 |---|---|---|
 | `whole` | adapters, in bfloat16 | each GPU a whole model (data-parallel) |
 | `fsdp` | the same, with the losses of `whole` to rounding | FSDP |
 | `full` | all but the vision encoder, weights in 32 bits, activations recomputed | FSDP |
-| `compiled` | as `fsdp`, layers compiled; not by default | FSDP |
 | `zero2`, `zero3` | as `full`; not by default | DeepSpeed, where it is installed |
 
 What fails, or does not fit, is told, and the rest goes on.
@@ -22,6 +26,7 @@ From a checkout that is not installed: PYTHONPATH=harness:plugins/models:plugins
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import time
 from collections.abc import Sequence
@@ -47,8 +52,9 @@ from fgvr_bench.engines.huggingface.loading import quiet  # noqa: E402
 
 USUAL = ("whole", "fsdp", "full")
 DEEPSPEED = ("zero2", "zero3")
-PARTS = (*USUAL, "compiled", *DEEPSPEED)
-STEPS = 3
+PARTS = (*USUAL, *DEEPSPEED)
+KINDS_OF_BATCH = 4
+"""Batches that are drawn, once each: drawing one takes about as long as a step."""
 
 
 @dataclass
@@ -82,21 +88,27 @@ class Numbers(Sequence[Any]):
         return range(self.count)[index]
 
 
-def recipe_of(part: str, processes: int) -> Recipe:
-    """Return stage I's recipe for three steps of one pass on each GPU."""
+def recipe_of(part: str, given: argparse.Namespace, processes: int) -> Recipe:
+    """Return stage I's recipe for some steps of one pass on each GPU."""
     small = preset("paper", "align").changed(
-        batch_size=2 * processes, max_steps=STEPS, warmup_steps=1, lora_dropout=0.0, method="lora", compiled=False
+        batch_size=given.per_device * processes,
+        per_device=given.per_device,
+        max_steps=given.steps,
+        warmup_steps=1,
+        lora_dropout=0.0,
+        method="lora",
+        compiled=given.compiled,
     )
     if part in {"full", *DEEPSPEED}:
         return small.changed(method="full", learning_rate=1e-5, recompute=True)
-    return small.changed(compiled=part == "compiled")
+    return small
 
 
-def train(part: str, tiny: bool) -> tuple[Times, float, float]:
+def train(part: str, given: argparse.Namespace) -> tuple[Times, float, float]:
     """Carry out a part; return its steps, the seconds until the first began, and the peak of this GPU's memory, GiB."""
     began = time.perf_counter()
-    device = "cpu" if tiny else "auto"
-    recipe = recipe_of(part, Processes(device).count)
+    tiny, device = given.tiny, "cpu" if given.tiny else "auto"
+    recipe = recipe_of(part, given, Processes(device).count)
     sharding = part if part in DEEPSPEED else None if part == "whole" else "fsdp"
     conduct = Conduct(log_every=1, sharding=sharding)
     accelerator = make_accelerator(recipe, device, conduct)
@@ -110,14 +122,18 @@ def train(part: str, tiny: bool) -> tuple[Times, float, float]:
         compile_layers(model)
     shape, config = (TINY if tiny else FULL), model.config
 
+    @functools.lru_cache(maxsize=KINDS_OF_BATCH)
+    def drawn(count: int, seed: int) -> dict[str, torch.Tensor]:
+        return make_batch(config, shape, count, "cpu", torch.float32, "paper", "one", seed=seed)
+
     def collate(rows: Sequence[int]) -> dict[str, torch.Tensor]:
-        return make_batch(config, shape, len(rows), "cpu", torch.float32, "paper", "one", seed=rows[0])
+        return drawn(len(rows), rows[0] % KINDS_OF_BATCH)
 
     temperatures = temperatures_for(recipe)
     module = StageModule(model, temperatures, recipe.reading, weights_for(recipe, True))
     stage = Stage("align", module, collate, temperatures, learnt_tokens)
     fit(accelerator, model, temperatures)
-    training = Training(stage, Numbers(64), recipe, accelerator, conduct)
+    training = Training(stage, Numbers(4096), recipe, accelerator, conduct)
     del model, module
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
@@ -136,6 +152,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tiny", action="store_true", help="a tiny model on processors")
     parser.add_argument("--parts", default=",".join(USUAL), help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--steps", type=int, default=3, help="steps of each part")
+    parser.add_argument("--per-device", type=int, default=2, help="samples that a GPU takes at once")
+    parser.add_argument("--compiled", action="store_true", help="compile the layers")
     parser.add_argument("--seconds", type=float, default=100.0, help="no new part is begun after this time")
     return parser.parse_args()
 
@@ -160,15 +179,17 @@ def main() -> None:
             say(f"{part}: left out, time is over")
             continue
         try:
-            times, loaded, memory = train(part, given.tiny)
+            times, loaded, memory = train(part, given)
         except Exception as error:
             # On every process, so that whoever fails alone is seen too.
             print(f"{part}: failed, {type(error).__name__}: {' '.join(str(error).split())[:400]}", flush=True)
         else:
             steps = [after - before for before, after in zip(times.ends, times.ends[1:], strict=False)]
-            say(f"{part}: loaded after {loaded:.1f} s, steps of {', '.join(f'{each:.2f}' for each in steps)} s")
-            say(f"   {memory:.1f} GiB at most on the first GPU")
-            for record in times.records:
+            median = sorted(steps[1:] or steps)[len(steps[1:] or steps) // 2]
+            rate = given.per_device * processes.count / median
+            say(f"{part}: loaded after {loaded:.1f} s, steps of {', '.join(f'{each:.2f}' for each in steps[:6])} s")
+            say(f"   {rate:.2f} samples/s by the median step but the first, {memory:.1f} GiB at most on the first GPU")
+            for record in times.records[:3]:
                 say(f"   step {record.step}: loss {record.loss:.5f}, gradient {record.gradient_norm}")
             del times
         gc.collect()
