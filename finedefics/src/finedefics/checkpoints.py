@@ -108,11 +108,15 @@ class Checkpoints:
                 _sync(unfinished)
                 os.replace(unfinished, self._folder / f"checkpoint-{step:06d}")
                 sync_folder(self._folder)
-                for _, old in found(self._folder)[: -self._keep]:
-                    drop(old)
+                self.drop_surplus()
         except Exception as error:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise self._explained(step, error) from error
+
+    def drop_surplus(self) -> None:
+        """Remove the oldest checkpoints, all but those that are kept; for the main process."""
+        for _, old in found(self._folder)[: -self._keep]:
+            drop(old)
 
     def _write(self, unfinished: Path, step: int) -> None:
         from safetensors.torch import save_file

@@ -108,6 +108,8 @@ class Training:
             return 0
         step = whole[-1][0]
         self.checkpoints.load(step)
+        if self.accelerator.is_main_process:
+            self.checkpoints.drop_surplus()  # an execution may have been killed before it came to that
         return step
 
     def _how_to_go_on(self) -> str:
