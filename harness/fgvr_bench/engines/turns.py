@@ -46,12 +46,9 @@ class Streams:
 
     @contextlib.contextmanager
     def one(self, device: torch.device) -> Iterator[None]:
-        """Give all work of the block to a stream of its own; on other devices than CUDA there is none."""
+        """Give all work of the block on a CUDA device to a stream of its own."""
         import torch
 
-        if device.type != "cuda":
-            yield
-            return
         try:
             stream = self._free.get_nowait()
         except queue.Empty:

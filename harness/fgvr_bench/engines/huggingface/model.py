@@ -80,7 +80,8 @@ class HuggingFaceModel(Model):
 
             settle_compiler()
         device = self.model.device
-        with self._turns, self._streams.one(device), memory_guard(), contextlib.ExitStack() as once:
+        stream = self._streams.one(device) if self.callers > 1 else contextlib.nullcontext()
+        with self._turns, stream, memory_guard(), contextlib.ExitStack() as once:
             own = (ANSWERS, SHARED)
             inputs = {key: value.to(device, non_blocking=True) for key, value in batch.items() if key not in own}
             once.enter_context(pictures_once(self.model, batch[SHARED]))
