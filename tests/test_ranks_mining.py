@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,10 @@ def over_ranks(photos: Path, clip: Path, others: int = 2, **args: str) -> Option
 
 
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Count the images of every batch that other ranks embed."""
+    """Count the images of every batch that other ranks embed; rank 0 waits after its first one for one of theirs."""
     counts: list[int] = []
-    embed_for = sharing.embed_for
+    first = threading.Event()
+    embed_for, look_around = sharing.embed_for, Ranks.look_around
 
     def counting(ranks: Ranks, *given: Any, **content: Any) -> Any:
         put = ranks.put
@@ -71,12 +73,19 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         def noted(key: str, data: bytes) -> None:
             if key.rpartition("/")[2].isdigit() and key.startswith("embed/") and "beside" not in key:
                 counts.append(len(sharing.Embedded.from_bytes(data).indices))
+                first.set()
             put(key, data)
 
         ranks.put = noted  # type: ignore[method-assign]
         return embed_for(ranks, *given, **content)
 
+    def patient(self: Ranks) -> None:
+        if self.place.rank == 0:
+            first.wait(30)
+        look_around(self)
+
     monkeypatch.setattr(sharing, "embed_for", counting)
+    monkeypatch.setattr(Ranks, "look_around", patient)
     return counts
 
 
