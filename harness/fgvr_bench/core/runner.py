@@ -275,7 +275,7 @@ class _Execution:
         self.folder.add_execution(
             {
                 **describe_machine(),
-                "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+                "ended": datetime.now(UTC).isoformat(timespec="milliseconds"),
                 "seconds": round(seconds, 3),
                 "answered": answered,
                 "versions": self.assembly.versions,
