@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy import Registration, Script, ToyModel, ToyPlugin
+from toy import COLOURS, Picture, Registration, Script, ToyModel, ToyPlugin
 
 from fgvr_bench.core import workforce
+from fgvr_bench.core.answering import Answerer
+from fgvr_bench.core.free_words import FreeQuestion, book_of
+from fgvr_bench.core.loading import prepare
 from fgvr_bench.core.one_ahead import answers_one_ahead
-from fgvr_bench.errors import FgvrError
+from fgvr_bench.errors import FgvrError, OutOfMemory
 
 
 class Slow:
@@ -81,6 +84,23 @@ def test_a_failure_comes_after_the_batches_before_it() -> None:
     assert [next(answers), next(answers)] == [[0], [1]]
     with pytest.raises(FgvrError, match="batch 2 broke"):
         next(answers)
+
+
+def test_a_batch_too_large_is_asked_in_parts_once_another_thread_has_had_an_answer() -> None:
+    class Tight(Script):
+        def respond(self, prompts: Any, batch: Any) -> Any:
+            if len(prompts) > 3:
+                raise OutOfMemory("4 do not fit")
+            return super().respond(prompts, batch)
+
+    book = book_of([FreeQuestion(f"a/b/{n}", f"q{n}", Picture(COLOURS["Amber"])) for n in range(7)])
+    answerer = Answerer(Tight("always-a"), book, "tight", answered_before=False)
+    small, large = (prepare(book, numbers, answerer.model.preparer) for numbers in ([0, 1, 2], [3, 4, 5, 6]))
+    with pytest.raises(OutOfMemory):
+        answerer.ask(large)  # nothing was answered yet: the batch size is wrong
+    first, second = answerer.ask(small), answerer.ask(large)
+    answers = [response.completion for asked in (first, second) for _, _, response in answerer.release(asked)]
+    assert answers == ["A"] * 7
 
 
 def test_no_batch_is_asked_for_when_there_is_none() -> None:

@@ -87,6 +87,8 @@ class Answerer:
         asked = [number for number in prepared.numbers if number not in prepared.failures]
         prompts = [self.book.prompt(questions[number]) for number in asked]
         responses, answered_any = self._ask(asked, prompts, prepared)
+        if asked and answered_any:
+            self._ever_answered = True  # here, not where it is released: a batch of other threads may ask for parts now
         for number, why in prepared.failures.items():
             responses[number] = Response(questions[number].question_id, error=why)
         batch = [(number, questions[number], responses[number]) for number in prepared.numbers]
@@ -102,7 +104,6 @@ class Answerer:
             return asked.batch
         self._held.append(asked.batch)
         if asked.answered_any:
-            self._ever_answered = True
             return self._drain()
         if len(self._held) >= MOST_FAILED_BATCHES:
             self._give_up()
