@@ -11,7 +11,9 @@ answers of ``generate`` are forced to a letter and the end of text, so that ever
 * ``ours``: ``fgvr_bench.evaluate`` with ``logprob`` and with ``generate``, from files to scored answers on disk; the
   rate is that between the first and the last batch, so that loading and compiling, which are printed beside it, are
   left out;
-* ``ceiling``: a large matrix product in bfloat16 in the same process.  Useful work is what one question costs alone,
+* ``a model that answers at once``: the same without the model's work, the limit of reading, copying and storing;
+* ``ceiling``: a large matrix product in bfloat16 in the same process, 20 times in a row; what is left of it after 5 s
+  on end, when power and heat slow a GPU down, is printed beside it.  Useful work is what one question costs alone,
   without padding, counted by torch's counter over a sample.
 """
 
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,7 +38,7 @@ from fgvr_bench import evaluate, hookimpl
 from fgvr_bench.core.ahead import cores
 from fgvr_bench.core.host import host
 from fgvr_bench.engines import torchvision_ops
-from fgvr_bench.types import Question, Response
+from fgvr_bench.types import Prompt, Question, Response, ScoreKind
 
 torchvision_ops.ensure()
 
@@ -452,8 +455,11 @@ def work(model: Any, processor: Any, paths: Sequence[Path]) -> float:
     return total / len(paths)
 
 
-def ceiling(device: str) -> float:
-    """Return the rate of a large bfloat16 product, in operations a second."""
+def ceiling(device: str, seconds: float = 0) -> float:
+    """Return the rate of a large bfloat16 product, in operations a second.
+
+    Of 20 in a row; or for so many seconds, after which a GPU that draws all the power it may is clocked lower.
+    """
     import torch
 
     side = 8192 if device == "cuda" else 1024
@@ -461,11 +467,13 @@ def ceiling(device: str) -> float:
     for _ in range(3):
         left @ right
     wait(device)
-    start = time.perf_counter()
-    for _ in range(20):
-        left @ right
-    wait(device)
-    return 20 * 2 * side**3 / (time.perf_counter() - start)
+    start, passed, rounds = time.perf_counter(), 0.0, 0
+    while not rounds or passed < seconds:
+        for _ in range(20):
+            left @ right
+        wait(device)
+        rounds, passed = rounds + 1, time.perf_counter() - start
+    return rounds * 20 * 2 * side**3 / passed
 
 
 def wait(device: str) -> None:
@@ -474,6 +482,20 @@ def wait(device: str) -> None:
 
     if device == "cuda":
         torch.cuda.synchronize()
+
+
+def joined(spans: Sequence[tuple[float, float]]) -> float:
+    """Return how much time spans cover together.
+
+    >>> joined([(0, 2), (5, 6), (1, 3)])
+    4
+    """
+    covered: float = 0
+    until = float("-inf")
+    for start, end in sorted(spans):
+        covered += max(0, end - max(start, until))
+        until = max(until, end)
+    return covered
 
 
 @dataclass
@@ -503,10 +525,17 @@ class Trace:
 
     def show(self, passed: float) -> None:
         """Print the share of the time that the GPU was busy, and the kernels that took most of it."""
+        import torch
+
         kernels = [each for each in self.profiler.key_averages() if each.self_device_time_total > 0]
         kernels.sort(key=lambda each: -each.self_device_time_total)
         busy = sum(each.self_device_time_total for each in kernels) / 1e6
-        print(f"{self.batches} batches in {passed:.2f} s, the GPU busy for {busy:.2f} s of them:")
+        on_gpu = (each for each in self.profiler.events() if each.device_type == torch.autograd.DeviceType.CUDA)
+        covered = joined([(each.time_range.start, each.time_range.end) for each in on_gpu]) / 1e6
+        print(
+            f"{self.batches} batches in {passed:.2f} s; the GPU did something for {covered:.2f} s of them, "
+            f"and its kernels, which run side by side on several streams, took {busy:.2f} s:"
+        )
         rows = [
             (f"{each.self_device_time_total / 1e6 / busy:.1%}", each.count, each.key[:110])
             for each in kernels[: 26 if busy else 0]
@@ -514,9 +543,17 @@ class Trace:
         print(tabulate(rows, ["of busy", "times", "kernel"]), flush=True)
 
 
+def unread(prompt: Prompt) -> Response:
+    """Return an answer that nobody thought about."""
+    return Response(prompt.question_id, scores=(0.0,) * len(prompt.choices), score_kind=ScoreKind.LOGPROB)
+
+
 @contextmanager
-def watched(make: Callable[[], Any], clock: Clock, trace: Trace | None = None) -> Iterator[None]:
-    """Let the engine take a model made in memory where it would read 16 GB from a disk, and note its batches."""
+def watched(make: Callable[[], Any], clock: Clock, trace: Trace | None = None, idle: bool = False) -> Iterator[None]:
+    """Let the engine take a model made in memory where it would read 16 GB from a disk, and note its batches.
+
+    With `idle` the model is given its batches and answers at once, without looking at them.
+    """
     from fgvr_bench.engines.huggingface import model as engine
 
     read, respond = engine.load_weights, engine.HuggingFaceModel.respond
@@ -524,7 +561,7 @@ def watched(make: Callable[[], Any], clock: Clock, trace: Trace | None = None) -
     def noted(self: Any, prompts: Any, batch: Any) -> Any:
         if trace is not None:
             trace.before(len(clock.batches))
-        found = respond(self, prompts, batch)
+        found = [unread(prompt) for prompt in prompts] if idle else respond(self, prompts, batch)
         clock.batches.append(time.perf_counter())
         return found
 
@@ -550,7 +587,13 @@ class Bench:
     """The batch from which on some are traced; 0 for none."""
 
     def run(
-        self, name: str, decoding: str, batch: int | None, limit: int | None = None, **args: str
+        self,
+        name: str,
+        decoding: str,
+        batch: int | None,
+        limit: int | None = None,
+        idle: bool = False,
+        **args: str,
     ) -> tuple[Clock, float, Path]:
         """Evaluate; return the clock, the seconds before the first answer, and the folder of the run."""
         clock = Clock()
@@ -558,7 +601,7 @@ class Bench:
         plugins.manager.register(clock)
         start = time.perf_counter()
         try:
-            with watched(self.make, clock, Trace(self.traced) if self.traced else None):
+            with watched(self.make, clock, Trace(self.traced) if self.traced else None, idle):
                 done = evaluate(
                     self.shape.plugin,
                     f"folder:{self.pictures}",
@@ -653,6 +696,18 @@ def main() -> None:
             name = f"ours, {decoding}, batch {given.batch_size}"
             rows.append((name, rate, rate / plain, rate * one / peak, f"{first:.0f}"))
             rows.append((f"{name}, median batch", steady, steady / plain, steady * one / peak, ""))
+        bench.traced = 0
+        before = used()
+        clock, _, _ = bench.run("idle", "logprob", given.batch_size, idle=True, compile="no")
+        others = clock.rate(given.batch_size)
+        rows.append(("ours with a model that answers at once", others, others / plain, "", ""))
+        spent = 1e3 * (used() - before) / given.questions
+        print(
+            f"without the model's work: {others:.0f}/s; the main process took {spent:.2f} ms a question, loading it too"
+        )
+        if given.device == "cuda":
+            hot = ceiling(given.device, 5)
+            print(f"the ceiling's product for 5 s on end: {hot / 1e12:.0f} TFLOP/s, {hot / peak:.0%} of 20 in a row")
         print(f"{given.shape}: {parameters / 1e9:.2f} G parameters, {given.questions:,} questions")
         print(
             f"{one / 1e12:.3f} TFLOP a question alone; ceiling {peak / 1e12:.0f} TFLOP/s: {peak / one:.0f} questions/s"
@@ -660,7 +715,6 @@ def main() -> None:
         print(f"{describe(given.device)}\n")
         headers = ["what", "questions/s", "× plain", "share of ceiling", "seconds to first answer"]
         print(tabulate(rows, headers, floatfmt=(".0f", ".1f", ".2f", ".1%")), flush=True)
-        bench.traced = 0
         if given.resume:
             bench.run("cut", "logprob", given.batch_size, limit=given.questions // 3, compile=given.compile)
             _, _, cut = bench.run("cut", "logprob", given.batch_size, compile=given.compile)
@@ -705,6 +759,12 @@ def verdicts(bench: Bench, pictures: Path, compiled: str) -> None:
             rows, ["batch size", "questions", "other verdict", "share", "largest difference of a score"], floatfmt=".4f"
         )
     )
+
+
+def used() -> float:
+    """Return the processor seconds of this process so far."""
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    return own.ru_utime + own.ru_stime
 
 
 def describe(device: str) -> str:

@@ -310,12 +310,12 @@ def test_verdicts_do_not_depend_on_the_batch_in_float32_but_for_near_ties(family
 
 def test_the_first_generated_token_is_the_most_probable(family: Family) -> None:
     from fgvr_bench.engines.huggingface.decoding import rank
-    from fgvr_bench.engines.huggingface.preparing import ANSWERS
+    from fgvr_bench.engines.huggingface.preparing import ANSWERS, on_device
 
     ranking, writing = family.load("logprob"), family.load("generate", tokens=1)
     batch = writing.preparer.batch(family.items("generate")[:3])
     vocabulary = ranking.model.config.get_text_config().vocab_size
-    scores = rank(ranking.model, dict(batch), [list(range(vocabulary))] * 3).values()
+    scores = rank(ranking.model, on_device(batch, "cpu"), [list(range(vocabulary))] * 3).values()
     best = [row.index(max(row)) for row in scores]
     assert sum(map(len, scores)) == 3 * vocabulary
     written = writing.respond(tiny.prompts(3), batch)

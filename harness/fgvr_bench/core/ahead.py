@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
@@ -92,3 +94,16 @@ def cores() -> int:
 
 def _start_worker(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent finishes the batch and saves
+    keep_freed_memory()
+
+
+_MALLOC = {-1: 512 << 20, -3: 32 << 20}
+"""GNU libc's ``M_TRIM_THRESHOLD`` and ``M_MMAP_THRESHOLD``: what is given back to the system only above these."""
+
+
+def keep_freed_memory() -> None:
+    """Let the C library hold on to what is freed: pages that every batch asks for anew cost as much as decoding."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:  # another libc has none
+        for setting, size in _MALLOC.items():
+            mallopt(setting, size)

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fgvr_bench.engines.huggingface.decoding import rank
-from fgvr_bench.engines.huggingface.preparing import ANSWERS, SHARED, SOURCE
+from fgvr_bench.engines.huggingface.preparing import ANSWERS, SOURCE, on_device
 from fgvr_bench.engines.memory import memory_guard
 from fgvr_bench.errors import UsageError
 
@@ -199,7 +199,7 @@ class FeatureReader:
         import torch
 
         batch = self.preparer.batch(list(items))
-        inputs = {key: value.to(self.model.device) for key, value in batch.items() if key not in {ANSWERS, SHARED}}
+        inputs = on_device(batch, self.model.device)
         states: list[torch.Tensor] = []
 
         def keep(_module: Any, _given: Any, output: Any) -> None:
@@ -210,7 +210,7 @@ class FeatureReader:
             rank(self.model, inputs, [[0]] * len(items))  # a forward pass as a run makes it; the ranking is not used
         finally:
             hook.remove()
-        at = inputs["input_ids"] == self._token
+        at: Any = inputs["input_ids"] == self._token
         if not states or states[0].shape[:2] != at.shape or not at.any(dim=1).all():
             raise self._no_language("its prompt holds no tokens at which the picture stands")
         kept, at = states[0], at.to(states[0].device)

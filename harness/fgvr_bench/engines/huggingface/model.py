@@ -13,7 +13,7 @@ from fgvr_bench.engines.huggingface.answers import NotDistinct
 from fgvr_bench.engines.huggingface.decoding import Rows, greedy, make_greedy, rank
 from fgvr_bench.engines.huggingface.loading import load_processor, load_weights, quiet
 from fgvr_bench.engines.huggingface.plugin import HuggingFacePlugin, Plan
-from fgvr_bench.engines.huggingface.preparing import ANSWERS, SHARED, HuggingFacePreparer
+from fgvr_bench.engines.huggingface.preparing import ANSWERS, SHARED, HuggingFacePreparer, on_device
 from fgvr_bench.engines.huggingface.sharing import pictures_once
 from fgvr_bench.engines.huggingface.templates import choose_template
 from fgvr_bench.engines.memory import fitting, memory_guard
@@ -82,8 +82,7 @@ class HuggingFaceModel(Model):
         device = self.model.device
         stream = self._streams.one(device) if self.callers > 1 else contextlib.nullcontext()
         with self._turns, stream, memory_guard(), contextlib.ExitStack() as once:
-            own = (ANSWERS, SHARED)
-            inputs = {key: value.to(device, non_blocking=True) for key, value in batch.items() if key not in own}
+            inputs = on_device(batch, device)
             once.enter_context(pictures_once(self.model, batch[SHARED]))
             if self._decoding.name == "logprob":
                 ranked = rank(self.model, inputs, batch[ANSWERS])

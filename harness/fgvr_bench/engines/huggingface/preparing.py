@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from fgvr_bench.engines.devices import torch_dtype
@@ -109,8 +110,6 @@ class HuggingFacePreparer(Preparer):
             ValueError: the prompt is longer than the model takes, or the processor refuses text or image.
             NotDistinct: answers are to be ranked and two begin with the same token.
         """
-        import torch
-
         text = self.text(prompt)
         blind = isinstance(prompt.image, NoImage)
         if blind and not self._words_alone:
@@ -125,10 +124,7 @@ class HuggingFacePreparer(Preparer):
         if self.longest is not None and length >= self.longest:
             raise ValueError(f"the prompt has {length} tokens, and the model takes {self.longest}")
         pixels = torch_dtype(self.dtype)
-        item = {
-            key: value.to(pixels) if isinstance(value, torch.Tensor) and value.is_floating_point() else value
-            for key, value in inputs.items()
-        }
+        item = {key: _small(key, value, inputs, pixels) for key, value in inputs.items()}
         return {**item, SOURCE: prompt.image}
 
     def batch(self, items: list[dict[str, Any]]) -> dict[str, Any]:
@@ -144,6 +140,25 @@ class HuggingFacePreparer(Preparer):
             else:
                 joined[key] = _joined(values, 0, left=False)
         return joined
+
+
+def on_device(batch: dict[str, Any], device: Any) -> dict[str, torch.Tensor]:
+    """Return the model's inputs of a batch on a device, as the processor made them."""
+    import torch
+
+    moved = {key: value.to(device, non_blocking=True) for key, value in batch.items() if key not in {ANSWERS, SHARED}}
+    return {key: value.long() if value.dtype == torch.uint8 else value for key, value in moved.items()}
+
+
+def _small(key: str, value: Any, item: dict[str, Any], pixels: torch.dtype) -> Any:
+    """Return an input as it travels: pixels in the model's precision, a mask over pixels in bytes, not in eights."""
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        return value
+    if value.dtype == torch.int64 and key.endswith("mask") and not _is_text(key, item):
+        return value.to(torch.uint8)
+    return value.to(pixels) if value.is_floating_point() else value
 
 
 def _is_text(key: str, item: dict[str, Any]) -> bool:
@@ -167,15 +182,26 @@ def _extended(inputs: dict[str, Any], tokens: list[int]) -> dict[str, Any]:
     return extended
 
 
+def _room(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+    """Return memory for a joined tensor: of a worker process where the model's process finds it, uncopied."""
+    import torch
+
+    if torch.utils.data.get_worker_info() is None:
+        return torch.empty(shape, dtype=dtype)
+    # As torch's own collation does; `share_memory_` would copy what is not there yet.
+    storage: torch.UntypedStorage = torch.UntypedStorage._new_shared(prod(shape) * dtype.itemsize)  # type: ignore[no-untyped-call]
+    return torch.empty(0, dtype=dtype).set_(storage).view(tuple(shape))
+
+
 def _joined(values: list[torch.Tensor], fill: int, left: bool) -> torch.Tensor:
     """Concatenate along the first dimension; pad the others to the longest, on the left or on the far side."""
     import torch
 
     shape = [max(sizes) for sizes in zip(*(value.shape[1:] for value in values), strict=True)]
+    joined = _room([sum(value.shape[0] for value in values), *shape], values[0].dtype)
     if all(list(value.shape[1:]) == shape for value in values):
-        return torch.cat(values)
-    rows = sum(value.shape[0] for value in values)
-    joined = torch.full((rows, *shape), fill, dtype=values[0].dtype)
+        return torch.cat(values, out=joined)
+    joined.fill_(fill)
     start = 0
     for value in values:
         place: list[slice] = [slice(start, start + value.shape[0])]
