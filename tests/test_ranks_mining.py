@@ -117,6 +117,12 @@ def test_a_fast_pass_over_ranks_ends_with_the_same_sets(
     assert other["audit_sets_different"] == 0
 
 
+def test_a_rank_that_comes_too_late_for_any_batch_is_no_trouble(photos: Path, clip: Path) -> None:
+    # 16 ranks and 15 batches.
+    given = {"precision": "fast", "dtype": "float32", "fast_dtype": "bfloat16"}
+    assert over_ranks(photos, clip, others=15, **given).header["found"]["fast_pass"]["audit_sets_different"] == 0
+
+
 def test_a_rank_with_another_dataset_is_named(photos: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sharing, "dataset_digest", lambda *_: "ab")
     with pytest.raises(FgvrError, match=r"rank 1 on .*: it has another folder:.* test: its digest is ab, not"):

@@ -218,8 +218,9 @@ def _shared(
         claims.end()
     for rank, dtypes in counts.items():
         for dtype in dtypes:
-            other = Embedded.from_bytes(ranks.fetch(f"{key}/beside/{dtype}/{rank}") or b"[[], []]\n")
-            if beside is not None and other.indices:
+            data = ranks.fetch(f"{key}/beside/{dtype}/{rank}")
+            if beside is not None and data is not None:  # a rank whose batches held none of the sample sends nothing
+                other = Embedded.from_bytes(data)
                 beside.take(dtype, other.indices, other.rows)
 
 
