@@ -646,11 +646,15 @@ def main() -> None:
     parser.add_argument("--auto", action="store_true", help="also let the batch size be found")
     parser.add_argument("--compile", choices=("auto", "yes", "no"), default="auto")
     parser.add_argument("--decoding", default="logprob,generate", help="which of them")
+    parser.add_argument("--attention", choices=("auto", "cudnn"), default="auto", help="whose kernels")
     parser.add_argument("--trace", type=int, default=0, help="print what the GPU does from this batch on")
     given = parser.parse_args()
     import torch
     from transformers import AutoProcessor
 
+    if given.attention == "cudnn":
+        torch.backends.cuda.enable_flash_sdp(False)
+        torch.backends.cuda.enable_mem_efficient_sdp(False)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder, "checkpoint")
         checkpoint.mkdir()
