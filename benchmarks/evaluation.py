@@ -147,6 +147,8 @@ class Clock:
         Two batches are under way at once, so single ones say little.
         """
         ends = np.sort(self.batches)
+        if len(ends) <= window:
+            return float("nan")
         return batch * window / float(np.median(ends[window:] - ends[:-window]))
 
     def rate(self, batch: int) -> float:
@@ -699,7 +701,8 @@ def main() -> None:
             )
             name = f"ours, {decoding}, batch {given.batch_size}"
             rows.append((name, rate, rate / plain, rate * one / peak, f"{first:.0f}"))
-            rows.append((f"{name}, median batch", steady, steady / plain, steady * one / peak, ""))
+            if np.isfinite(steady):
+                rows.append((f"{name}, median batch", steady, steady / plain, steady * one / peak, ""))
         bench.traced = 0
         before = used()
         clock, _, _ = bench.run("idle", "logprob", given.batch_size, idle=True, compile="no")
