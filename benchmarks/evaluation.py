@@ -704,13 +704,14 @@ def main() -> None:
             if np.isfinite(steady):
                 rows.append((f"{name}, median batch", steady, steady / plain, steady * one / peak, ""))
         bench.traced = 0
-        before = used()
+        before = [used(who) for who in USERS]
         clock, _, _ = bench.run("idle", "logprob", given.batch_size, idle=True, compile="no")
+        own, workers = (1e3 * (used(who) - was) / given.questions for who, was in zip(USERS, before, strict=True))
         others = clock.rate(given.batch_size)
         rows.append(("ours with a model that answers at once", others, others / plain, "", ""))
-        spent = 1e3 * (used() - before) / given.questions
         print(
-            f"without the model's work: {others:.0f}/s; the main process took {spent:.2f} ms a question, loading it too"
+            f"without the model's work: {others:.0f}/s; of processor time workers took {workers:.2f} ms a question, "
+            f"the main process {own:.2f}, loading the model included"
         )
         if given.device == "cuda":
             hot = ceiling(given.device, 5)
@@ -768,10 +769,14 @@ def verdicts(bench: Bench, pictures: Path, compiled: str) -> None:
     )
 
 
-def used() -> float:
-    """Return the processor seconds of this process so far."""
-    own = resource.getrusage(resource.RUSAGE_SELF)
-    return own.ru_utime + own.ru_stime
+USERS = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+"""This process, and those that it has waited for."""
+
+
+def used(who: int) -> float:
+    """Return the processor seconds of one of `USERS` so far."""
+    spent = resource.getrusage(who)
+    return spent.ru_utime + spent.ru_stime
 
 
 def describe(device: str) -> str:
