@@ -4,7 +4,8 @@
     python benchmarks/evaluation.py --shape idefics2-tiny --questions 24 --plain 4   # a processor, to try the script
 
 Pictures are drawn (JPEGs of about 500 pixels in the usual aspect ratios), weights are random in the real shape, and
-answers of ``generate`` are forced to a letter and the end of text, so that every system does the same work.
+answers of ``generate`` are forced to a letter and the end of text, so that every system does the same work; with
+``--answer-tokens 512`` to as many letters as those of a reasoning model, ends spread evenly.
 
 * ``plain loop``: transformers as its examples use it: images opened and processed in the loop, batches in the order
   of the files, ``generate``;
@@ -28,6 +29,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -388,22 +390,28 @@ def build(config: Any, device: str, dtype: Any) -> Any:
     return model.to(dtype).eval().requires_grad_(False)
 
 
-def force(model: Any, letter: int, end: int, length: int = 1) -> None:
-    """Make every answer `length` letters and the end of text; the real scores are computed all the same."""
-    steps = {"taken": 0}
+def force(model: Any, letter: int, end: int, length: int) -> None:
+    """Make answers letters and the end of text; the real scores are computed all the same.
+
+    A batch's last answers end first, the others after them at even distances, the first one after `length` tokens.
+    """
 
     def choose(_: Any, args: Any, kwargs: Mapping[str, Any], outputs: Any) -> Any:
-        if kwargs.get("past_key_values") is None:
+        cache = kwargs.get("past_key_values")
+        if cache is None:
             return outputs  # one prefill that ranks letters: left as it is
-        ids = kwargs.get("input_ids")
-        steps["taken"] = 0 if ids is None or ids.shape[1] > 1 else steps["taken"] + 1
-        outputs.logits[:, -1, end if steps["taken"] >= length else letter] = 1e4
+        if not hasattr(cache, "began_with"):
+            cache.began_with, cache.taken = len(outputs.logits), 0
+        going_on = ceil(cache.began_with * (1 - cache.taken / length))
+        cache.taken += 1
+        outputs.logits[:going_on, -1, letter] = 1e4
+        outputs.logits[going_on:, -1, end] = 1e4
         return outputs
 
     model.register_forward_hook(choose, with_kwargs=True)
 
 
-def plain_loop(model: Any, processor: Any, paths: Sequence[Path], batch: int) -> float:
+def plain_loop(model: Any, processor: Any, paths: Sequence[Path], batch: int, most: int = 1000) -> float:
     """Return images a second of the loop that transformers' examples show."""
     import torch
     from PIL import Image
@@ -422,7 +430,7 @@ def plain_loop(model: Any, processor: Any, paths: Sequence[Path], batch: int) ->
         texts = [processor.apply_chat_template(message, add_generation_prompt=True) for message in messages]
         inputs = processor(text=texts, images=images, padding=True, return_tensors="pt").to(model.device, model.dtype)
         with torch.inference_mode():
-            found = model.generate(**inputs, max_new_tokens=1000, do_sample=False)
+            found = model.generate(**inputs, max_new_tokens=most, do_sample=False)
         processor.batch_decode(found, skip_special_tokens=True)
 
     answer(paths[:batch])
@@ -587,6 +595,8 @@ class Bench:
     make: Callable[[], Any]
     traced: int = 0
     """The batch from which on some are traced; 0 for none."""
+    longest: int = 1
+    """Tokens of the longest answer of a batch, its end not counted."""
 
     def run(
         self,
@@ -612,6 +622,8 @@ class Bench:
                     decoding=decoding,
                     batch_size=batch,
                     limit=limit,
+                    full_text=self.longest > 1,
+                    max_new_tokens=max(64, self.longest + 1),
                     device=self.device,
                     dtype="bfloat16",
                     results_dir=self.results / name,
@@ -627,6 +639,12 @@ def scores_of(folder: Path) -> dict[str, list[float]]:
     """Return the letters' scores of a run by question."""
     lines = (json.loads(line) for line in (folder / "responses.jsonl").read_text().splitlines())
     return {line["question_id"]: line["scores"] for line in lines if line.get("scores")}
+
+
+def mean_tokens(folder: Path) -> float:
+    """Return how many tokens the answers of a run have on average."""
+    lines = (json.loads(line) for line in (folder / "responses.jsonl").read_text().splitlines())
+    return float(np.mean([line["tokens"] for line in lines]))
 
 
 def compare(found: Mapping[str, list[float]], other: Mapping[str, list[float]]) -> tuple[int, int]:
@@ -648,6 +666,7 @@ def main() -> None:
     parser.add_argument("--auto", action="store_true", help="also let the batch size be found")
     parser.add_argument("--compile", choices=("auto", "yes", "no"), default="auto")
     parser.add_argument("--decoding", default="logprob,generate", help="which of them")
+    parser.add_argument("--answer-tokens", type=int, default=1, help="of the longest answer in a batch of generate")
     parser.add_argument("--attention", choices=("auto", "cudnn"), default="auto", help="whose kernels")
     parser.add_argument("--trace", type=int, default=0, help="print what the GPU does from this batch on")
     given = parser.parse_args()
@@ -672,7 +691,7 @@ def main() -> None:
 
         def make() -> Any:
             made = build(config, given.device, torch.bfloat16)
-            force(made, letter, end)
+            force(made, letter, end, given.answer_tokens)
             return made
 
         model = make()
@@ -680,18 +699,21 @@ def main() -> None:
         one = work(model, processor, paths[:8])
         rows: list[tuple[Any, ...]] = []
         plain = plain_loop(model, processor, paths[: given.plain], 4)
-        alone = plain_loop(model, processor, paths[: given.plain // 4], 1)
+        other = 1 if given.answer_tokens == 1 else given.batch_size  # a long answer alone is as long as the longest
+        beside = plain_loop(model, processor, paths[: given.plain // 4 if other == 1 else given.plain], other)
         print(
             f"{one / 1e12:.3f} TFLOP a question; ceiling {peak / 1e12:.0f} TFLOP/s; plain loop {plain:.1f}/s",
             flush=True,
         )
         rows.append(("plain loop, batch 4", plain, 1.0, plain * one / peak, ""))
-        rows.append(("plain loop, batch 1", alone, alone / plain, alone * one / peak, ""))
+        rows.append((f"plain loop, batch {other}", beside, beside / plain, beside * one / peak, ""))
         parameters = sum(each.numel() for each in model.parameters())
         del model
-        bench = Bench(shape, checkpoint, pictures, Path(folder, "results"), given.device, make, given.trace)
+        bench = Bench(
+            shape, checkpoint, pictures, Path(folder, "results"), given.device, make, given.trace, given.answer_tokens
+        )
         for decoding in given.decoding.split(","):
-            clock, first, _ = bench.run(decoding, decoding, given.batch_size, compile=given.compile)
+            clock, first, run = bench.run(decoding, decoding, given.batch_size, compile=given.compile)
             rate = clock.rate(given.batch_size)
             steady = clock.steady(given.batch_size)
             slow = sorted(np.diff(clock.batches))[-4:]
@@ -699,6 +721,9 @@ def main() -> None:
                 f"{decoding}: {rate:.1f}/s, median batch {steady:.1f}/s, slowest batches {np.round(slow, 1)} s",
                 flush=True,
             )
+            if decoding == "generate":
+                tokens = mean_tokens(run)
+                print(f"{tokens:.0f} tokens an answer, {tokens * rate:.0f} tokens/s", flush=True)
             name = f"ours, {decoding}, batch {given.batch_size}"
             rows.append((name, rate, rate / plain, rate * one / peak, f"{first:.0f}"))
             if np.isfinite(steady):

@@ -36,7 +36,6 @@ class Row:
 
     prompt: Prompt
     tokens: list[int] = field(default_factory=list)
-    text: str = ""
     stop: Stop | None = None
 
 
@@ -75,18 +74,20 @@ class Rows:
     def responses(self) -> list[Response]:
         """Return the answers, in the order of the prompts."""
         return [
-            Response(row.prompt.question_id, completion=row.text, stop=row.stop, tokens=len(row.tokens))
+            Response(row.prompt.question_id, completion=self._text(row), stop=row.stop, tokens=len(row.tokens))
             for row in self.rows
         ]
+
+    def _text(self, row: Row) -> str:
+        return self._decode(row.tokens).strip()
 
     def _after(self, row: Row, token: int) -> Stop | None:
         if token in self._ends:
             return Stop.EOS
         row.tokens.append(token)
-        row.text = self._decode(row.tokens).strip()
         settled = self._settled
         # A character whose bytes are not all there yet is no part of the text to judge.
-        if settled is not None and settled(row.text.rstrip("\ufffd"), row.prompt.letters, row.prompt.choices):
+        if settled is not None and settled(self._text(row).rstrip("\ufffd"), row.prompt.letters, row.prompt.choices):
             return Stop.SETTLED
         return Stop.LENGTH if len(row.tokens) >= self.limit else None
 
