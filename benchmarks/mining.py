@@ -7,10 +7,11 @@
 ``speed`` draws JPEGs of 500 pixels, saves a model of the given shape with random weights (trained for a few steps on
 such pictures where asked, so that similarities spread as those of real weights do), and runs, on one device:
 
-* the plain loop: images in order through a data loader with as many workers as ours has, float32, similarities of
-  each batch, an argsort an image;
+* the plain loop: images in order through torch's data loader with as many workers as ours has, float32, similarities
+  of each batch, an argsort an image;
 * ours from nothing, ours again with another k and, with ``--exact``, ours with every image in float32;
-* the limits: the model alone on batches that are ready, and reading and preprocessing alone.
+* the limits: the model alone on batches that are ready, and reading and preprocessing alone, with what each step of it
+  costs a core and this process.
 
 ``memory`` mines from synthetic embeddings and prints the peak of resident memory.
 """
@@ -37,9 +38,12 @@ from tabulate import tabulate
 
 from fgvr_bench.core.ahead import cores
 from fgvr_bench.core.files import write_json
+from fgvr_bench.core.images import decode_image
 from fgvr_bench.core.options import OptionSet, find_or_build
 from fgvr_bench.engines import torchvision_ops
 from fgvr_bench.engines.open_clip import LoadedClip, load_open_clip
+from fgvr_bench.engines.preprocessing import LEARNT_AT, OnHost
+from fgvr_bench.engines.torchvision_ops import Carried
 from fgvr_bench.interfaces import Dataset, DatasetCard, MiningSettings
 from fgvr_bench.miners.embeddings import store_path
 from fgvr_bench.miners.encoder import Encoder
@@ -143,7 +147,7 @@ def train(loaded: LoadedClip, dataset: Drawn, steps: int, batch: int = 64) -> No
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4 if loaded.device == "cpu" else 1e-4)
     examples = dataset.examples()
     order = [index % len(examples) for index in range(steps * batch)]
-    for images in read_images(examples, order, batch, loaded.preprocess, None):
+    for images in read_images(examples, order, batch, OnHost(loaded.preprocess), None):
         texts = loaded.tokenizer([f"an image of a {examples[index].label}" for index in images.indices])
         with torch.autocast(loaded.device, torch.bfloat16, enabled=loaded.device != "cpu"):
             seen = model.encode_image(images.pixels.to(loaded.device), normalize=True).float()
@@ -157,13 +161,31 @@ def train(loaded: LoadedClip, dataset: Drawn, steps: int, batch: int = 64) -> No
     model.eval().requires_grad_(False)
 
 
+@dataclass
+class Preprocessed:
+    """Images as torch's data loader takes them."""
+
+    examples: Sequence[Example]
+    preprocess: Carried
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> Any:
+        return index, self.preprocess.value(decode_image(self.examples[index].image.read()))
+
+
 def plain_loop(loaded: LoadedClip, dataset: Drawn, batch: int, k: int) -> dict[str, list[str]]:
     """Mine as the rule says, in float32, an argsort an image."""
+    from torch.utils.data import DataLoader
+
     texts = loaded.encode_texts([f"an image of a {label}" for label in LABELS])
     examples, found = dataset.examples(), {}
-    for images in read_images(examples, range(len(examples)), batch, loaded.preprocess, None, loaded.device != "cpu"):
-        scores = (loaded.encode_images(images.pixels) @ texts.T).cpu().numpy()
-        for index, row in zip(images.indices, scores, strict=True):
+    images: Any = Preprocessed(examples, Carried(loaded.preprocess))
+    workers, on_gpu = min(16, cores()), loaded.device != "cpu"
+    for indices, pixels in DataLoader(images, batch, num_workers=workers, pin_memory=on_gpu):
+        scores = (loaded.encode_images(pixels) @ texts.T).cpu().numpy()
+        for index, row in zip(indices.tolist(), scores, strict=True):
             ranking = np.argsort(row)[::-1]
             truth = examples[index].label
             others = [LABELS[each] for each in ranking if LABELS[each] != truth][: k - 1]
@@ -178,25 +200,35 @@ class Phases:
     began: float = math.nan
     first: float = math.nan
     last: float = math.nan
+    images: int = 0
+    worked: float = math.nan
+    """CPU seconds of this process by the first images, then between these and the last."""
 
     @contextmanager
     def watch(self, _: str, __: int | None) -> Iterator[Callable[[int], None]]:
         """Be the progress of one mining."""
-        self.began, self.first = time.perf_counter(), math.nan
+        self.began, self.first, self.images = time.perf_counter(), math.nan, 0
+        at_first = math.nan
 
         def advance(images: int) -> None:
+            nonlocal at_first
             self.last = time.perf_counter()
             if images and math.isnan(self.first):
-                self.first = self.last
+                self.first, at_first = self.last, time.process_time()
+            elif images:
+                self.images += images
+                self.worked = time.process_time() - at_first
 
         yield advance
 
     def of(self, seconds: float) -> str:
         """Return where the time went."""
         passed, rest = self.last - self.first, seconds - (self.last - self.began)
+        each = 1000 * self.worked / max(1, self.images)
         return (
             f"   {self.first - self.began:.1f} s until the first batch is embedded, {passed:.1f} s for the others with "
-            f"the samples of the margins, {rest:.1f} s for what is in doubt and for writing the set"
+            f"the samples of the margins\n   ({self.images / passed:.0f} images/s; {each:.2f} ms of CPU an image in "
+            f"this process), {rest:.1f} s for what is in doubt and for writing the set"
         )
 
 
@@ -219,6 +251,59 @@ def model_alone(loaded: LoadedClip, batch: int, seconds: float = 5.0) -> float:
         loaded.encode_images(pixels).cpu()
         done += batch
     return done / (time.perf_counter() - start)
+
+
+def reading_alone(loaded: LoadedClip, examples: Sequence[Example], batch: int) -> tuple[float, float, float]:
+    """Return images a second of reading from beginning to end, the same after the first batch, and CPU ms an image."""
+    import torch
+
+    start, worked = time.perf_counter(), time.process_time()
+    first = math.nan
+    for images in read_images(examples, range(len(examples)), batch, loaded.preprocessing, None):
+        if images.number == 0:
+            first = time.perf_counter()
+    if loaded.device != "cpu":
+        torch.cuda.synchronize()
+    end, worked = time.perf_counter(), time.process_time() - worked
+    rest = max(1, len(examples) - batch)
+    return len(examples) / (end - start), rest / (end - first), 1000 * worked / len(examples)
+
+
+def stages(loaded: LoadedClip, examples: Sequence[Example]) -> list[tuple[str, float, float]]:
+    """Return what each step of reading costs: its name, ms of a core an image, and images a second on all cores."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    cpu = time.thread_time
+
+    def each(name: str, step: Callable[[Any], Any], given: Sequence[Any]) -> list[Any]:
+        start = cpu()
+        made = [step(one) for one in given]
+        spent = (cpu() - start) / len(given)
+        rows.append((name, 1000 * spent, cores() / spent))
+        return made
+
+    rows: list[tuple[str, float, float]] = []
+    data = each("read the file", lambda example: example.image.read(), examples)
+    pictures = each("decode it", decode_image, data)
+    each("resize and crop it (on a CPU)", loaded.read, pictures)
+    for picture in pictures[: 3 * LEARNT_AT]:
+        loaded.preprocessing.read(picture)
+    each("make it ready to travel", loaded.preprocessing.read, pictures)
+    whole = [rows[0], rows[1], rows[3]]
+    everything = sum(row[1] for row in whole)
+    torch.set_num_threads(threads)
+    return [*rows, ("everything that a worker does", everything, 1000 * cores() / everything)]
+
+
+def equal_pixels(loaded: LoadedClip, examples: Sequence[Example]) -> int:
+    """Count the images whose pixels, from workers and device, are those of open_clip's own transform."""
+    equal = 0
+    for images in read_images(examples, range(len(examples)), 32, loaded.preprocessing, 2):
+        for index, pixels in zip(images.readable, images.pixels if images.pixels is not None else [], strict=True):
+            equal += bool((pixels.cpu() == loaded.read(decode_image(examples[index].image.read()))).all())
+    return equal
 
 
 def speed(given: argparse.Namespace) -> None:
@@ -258,8 +343,10 @@ def speed(given: argparse.Namespace) -> None:
         exact_seconds, exact = timed(lambda: mine(precision="exact")) if given.exact else (math.nan, None)
         half = "float32" if loaded.device == "cpu" else "float16"
         limit = model_alone(load_open_clip(model, given.device, half), batch)
-        reading = read_images(dataset.examples(), range(count), batch, loaded.read, None)
-        read_seconds, _ = timed(lambda: [None for _ in reading])
+        examples = dataset.examples()
+        read_rate, steady_rate, read_cpu = reading_alone(loaded, examples, batch)
+        steps = stages(loaded, examples[:256])
+        equal = f"{equal_pixels(loaded, examples[:1024]):,} of {len(examples[:1024]):,}"
     lines = [
         ("plain float32 loop", plain_rate, 1.0, ""),
         ("ours, from nothing", count / ours_seconds, count / ours_seconds / plain_rate, agreement(ours)),
@@ -277,12 +364,16 @@ def speed(given: argparse.Namespace) -> None:
         ),
         ("ours, another k", count / again_seconds, count / again_seconds / plain_rate, ""),
         (f"limit: model alone, {half}", limit, limit / plain_rate, ""),
-        ("limit: reading alone", count / read_seconds, count / read_seconds / plain_rate, ""),
+        ("limit: reading alone", read_rate, read_rate / plain_rate, ""),
+        ("limit: reading alone, after its first batch", steady_rate, steady_rate / plain_rate, ""),
     ]
     print(f"{given.arch}, {given.train_steps} training steps, {count:,} JPEGs of 500 pixels, batch {batch}, on")
     print(f"{loaded.device} with {cores()} cores; times of ours include writing the set and loading the model,")
     print(f"which takes {load_seconds:.1f} s; that of the plain loop does not\n")
     print(tabulate(lines, ["what", "images/s", "× plain", "same sets as plain"], floatfmt=(".0f", ".0f", ".2f")))
+    print(f"\nReading takes {read_cpu:.2f} ms of CPU an image in this process, and in a worker:\n")
+    print(tabulate(steps, ["step", "ms of a core", f"images/s of {cores()} cores"], floatfmt=(".0f", ".2f", ".0f")))
+    print(f"\npixels equal to those of open_clip's transform: {equal}")
 
 
 def memory(given: argparse.Namespace) -> None:
@@ -333,6 +424,7 @@ def peak() -> float:
 
 def main() -> None:
     """Run one of the two benchmarks."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line sets it, before torch is imported
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(required=True)
     fast = commands.add_parser("speed")

@@ -16,7 +16,7 @@ from fgvr_bench.core.options import OptionSet, find_or_build
 from fgvr_bench.engines.open_clip import LoadedClip, load_open_clip
 from fgvr_bench.errors import DataInvalid, UsageError
 from fgvr_bench.interfaces import MiningSettings
-from fgvr_bench.miners import fast, reading
+from fgvr_bench.miners import fast, parts
 
 
 @pytest.fixture(scope="module")
@@ -207,8 +207,8 @@ def test_samples_are_embedded_from_the_pixels_that_the_first_pass_reads(
     clip: Path, tmp_path: Path, encoded: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[int] = []
-    decode = reading.decode_image
-    monkeypatch.setattr(reading, "decode_image", lambda data: (read.append(len(data)), decode(data))[1])
+    decode = parts.decode_image
+    monkeypatch.setattr(parts, "decode_image", lambda data: (read.append(len(data)), decode(data))[1])
     monkeypatch.setattr(fast, "SAFETY", 0.0)  # so that nothing is in doubt
     big = draw_pictures(tmp_path / "more", 150, clip)
     mined = find_or_build(big, "test", "clip", settings(batch=50, model=str(clip), precision="fast"))

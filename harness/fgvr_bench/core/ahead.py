@@ -8,13 +8,10 @@ import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from fgvr_bench.core.interrupts import held_interrupts
 from fgvr_bench.errors import FgvrError
-
-if TYPE_CHECKING:
-    from fgvr_bench.core.ranks import Claims
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -26,7 +23,16 @@ class Batches(Protocol[T_co]):
     def __getitem__(self, number: int, /) -> T_co: ...
 
 
-def as_claimed(batches: Batches[T_co], claims: Claims | None) -> Iterator[T_co]:
+class Claimed(Protocol):
+    """Numbers of batches that this process gets, as it gets on; None where it has enough in hand for now."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[int | None]: ...
+    def take_up(self) -> None:
+        """Say that work on a number begins."""
+
+
+def as_claimed(batches: Batches[T_co], claims: Claimed | None) -> Iterator[T_co]:
     """Yield the batches in order, or with `claims` those that this process gets, each made when it is asked for."""
     for number in range(len(batches)) if claims is None else claims:
         if number is not None:
@@ -48,8 +54,10 @@ class _OrNothing(Generic[T_co]):
         return None if number is None else self.batches[number]
 
 
-def read_ahead(batches: Batches[T_co], workers: int, pin_memory: bool, claims: Claims | None = None) -> Iterator[T_co]:
-    """Yield the batches in order, made by `workers` processes (0: here, when asked for).
+def read_ahead(
+    batches: Batches[T_co], workers: int, pin_memory: bool, claims: Claimed | None = None, ahead: int = 2
+) -> Iterator[T_co]:
+    """Yield the batches in order, made by `workers` processes (0: here, when asked for), each at most `ahead` ahead.
 
     With `claims`, those of them that this process gets, in the order in which it gets them.
 
@@ -66,14 +74,14 @@ def read_ahead(batches: Batches[T_co], workers: int, pin_memory: bool, claims: C
         batch_size=None,
         sampler=claims,
         num_workers=min(workers, len(batches)),
-        prefetch_factor=2,
+        prefetch_factor=ahead,
         pin_memory=pin_memory,
         worker_init_fn=_start_worker,
     )
     with held_interrupts():
-        ahead = iter(loader)
+        made = iter(loader)
     try:
-        for batch in ahead:
+        for batch in made:
             if batch is not None:
                 if claims is not None:
                     claims.take_up()

@@ -34,13 +34,13 @@ def decode_image(data: bytes) -> Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = PILImage.open(io.BytesIO(data))
+            image: Image = PILImage.open(io.BytesIO(data))
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise ImageInvalid(f"more than {MAX_PIXELS:,} pixels")
             image.load()
-            upright = ImageOps.exif_transpose(image)
-        return _to_rgb(upright)
+            ImageOps.exif_transpose(image, in_place=True)  # by itself it copies what is upright already
+        return _to_rgb(image)
     except (ImageInvalid, MemoryError):
         raise
     except PILImage.DecompressionBombError as error:

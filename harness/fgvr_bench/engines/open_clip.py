@@ -12,6 +12,7 @@ import copy
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ from fgvr_bench.engines.checkpoints import (
 )
 from fgvr_bench.engines.devices import check_device, resolve_device, resolve_dtype, torch_dtype
 from fgvr_bench.engines.memory import first_line, is_out_of_memory, memory_guard
+from fgvr_bench.engines.preprocessing import OnDevice, OnHost, Preprocessing
+from fgvr_bench.engines.resizing import Framing
 from fgvr_bench.engines.split_float import SPLIT_FLOAT, SplitWeights, split_products
 from fgvr_bench.errors import ModelUnavailable, UsageError
 
@@ -57,6 +60,8 @@ class LoadedClip:
     bytes, which `encode_images` takes as well."""
     normalise: tuple[tuple[float, ...], tuple[float, ...]] | None
     """Mean and standard deviation of each channel, where `read` leaves them to the device."""
+    preprocessing: Preprocessing
+    """`read` for many images, the resizing done by a GPU where there is one."""
     logit_scale: float
     """What the model multiplies similarities by before a softmax."""
     model: Any
@@ -121,7 +126,7 @@ class LoadedClip:
 
         if self.normalise is None or images.dtype != torch.uint8:
             return images
-        mean, deviation = (torch.tensor(each, device=images.device).view(-1, 1, 1) for each in self.normalise)
+        mean, deviation = (_on_device(each, images.device) for each in self.normalise)
         # Divided by a tensor: by a number, CUDA would multiply with its reciprocal, which differs in the last bit.
         return (images.float() / torch.full_like(mean, 255.0) - mean) / deviation
 
@@ -188,7 +193,7 @@ def load_open_clip(checkpoint: str = DEFAULT_CHECKPOINT, device: str = "auto", d
                 hint="Fetch the checkpoint again, or give --checkpoint FOLDER.",
             ) from error
         model = model.eval().requires_grad_(False).to(device=resolved, dtype=torch_dtype(precision))
-    read, normalise = _bytes_first(preprocess)
+    read, normalise, framing = _bytes_first(preprocess)
     return LoadedClip(
         checkpoint=checkpoint,
         digest=digest,
@@ -197,6 +202,7 @@ def load_open_clip(checkpoint: str = DEFAULT_CHECKPOINT, device: str = "auto", d
         preprocess=preprocess,
         read=read,
         normalise=normalise,
+        preprocessing=OnDevice(read, framing, resolved) if resolved.startswith("cuda") else OnHost(read),
         logit_scale=float(model.logit_scale.exp()),
         model=model,
         tokenizer=tokenizer,
@@ -226,6 +232,14 @@ def _undrawn() -> Iterator[None]:
         yield
 
 
+@lru_cache
+def _on_device(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    """Return a number a channel, shape (3, 1, 1): once a device, for it would wait for all that it has to do."""
+    import torch
+
+    return torch.tensor(values, device=device).view(-1, 1, 1)
+
+
 class ToBytes:
     """Turns an RGB image into a uint8 tensor of shape (3, height, width)."""
 
@@ -237,16 +251,22 @@ class ToBytes:
         return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
 
 
-def _bytes_first(transform: Any) -> tuple[Any, tuple[tuple[float, ...], tuple[float, ...]] | None]:
-    """Split open_clip's transform: the part for worker processes, and the normalising that a device can do."""
+def _bytes_first(
+    transform: Any,
+) -> tuple[Any, tuple[tuple[float, ...], tuple[float, ...]] | None, Framing | None]:
+    """Split open_clip's transform: the part for worker processes, and the normalising that a device can do.
+
+    The third is what the first does to the frame, where a device could do that too.
+    """
     from torchvision.transforms import Compose, Normalize
 
     steps = list(getattr(transform, "transforms", ()))
     ends_as_usual = len(steps) >= 2 and type(steps[-2]).__name__ in {"MaybeToTensor", "ToTensor"}
     if not ends_as_usual or not isinstance(steps[-1], Normalize):
-        return transform, None
+        return transform, None, None
     last = steps[-1]
-    return Compose([*steps[:-2], ToBytes()]), (tuple(map(float, last.mean)), tuple(map(float, last.std)))
+    normalise = (tuple(map(float, last.mean)), tuple(map(float, last.std)))
+    return Compose([*steps[:-2], ToBytes()]), normalise, Framing.of(steps[:-2])
 
 
 def _locate(checkpoint: str, identity: dict[str, str]) -> tuple[str, str | None, str]:

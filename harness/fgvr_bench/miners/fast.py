@@ -129,9 +129,9 @@ class SampledBeside:
     def see(self, batch: ImageBatch) -> None:
         """Keep the pixels that a sample wants; embed a full batch of them."""
         if batch.pixels is not None:
-            for index, pixels in zip(batch.readable, batch.pixels, strict=True):
+            for place, index in enumerate(batch.readable):
                 if any(index in wanted for _, _, wanted in self._wanted):
-                    self._waiting[index] = pixels.clone()
+                    self._waiting[index] = batch.pixels[place].clone()
         if len(self._waiting) >= self.SIZE:
             self.finish()
 

@@ -98,7 +98,7 @@ def embedded(
     size = settings.batch_size or (BATCH_ON_GPU if on_gpu else BATCH)
     ranks = at_hand()
     if ranks is None or not _is_shared(settings) or len(indices) <= size:
-        batches = read_images(examples, indices, size, encoder.loaded.read, settings.workers, on_gpu)
+        batches = read_images(examples, indices, size, encoder.loaded.preprocessing, settings.workers)
         for _, each in _embed(encoder, batches, dimensions, beside):
             yield each
         return
@@ -235,8 +235,7 @@ def _read_claimed(
 ) -> Iterator[ImageBatch]:
     if workers is None:
         workers = max(1, min(MOST_WORKERS, cores() // ranks.place.sharing))
-    on_gpu = encoder.loaded.device.startswith("cuda")
-    return read_images(examples, indices, size, encoder.loaded.read, workers, on_gpu, claims)
+    return read_images(examples, indices, size, encoder.loaded.preprocessing, workers, claims)
 
 
 class _Collected:
