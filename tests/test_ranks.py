@@ -175,6 +175,87 @@ def test_a_batch_that_does_not_fit_is_halved_on_all_ranks(tmp_path: Path, monkey
     assert files_of(tmp_path / "two") == files_of(tmp_path / "alone")
 
 
+def test_a_batch_too_large_for_one_rank_is_asked_in_parts_once_another_has_had_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came, answered = threading.Event(), threading.Event()
+
+    class Large(Script):
+        def respond(self, prompts: Sequence[Prompt], batch: Any) -> Sequence[Response]:
+            if self.asked:  # the first batch is stored
+                answered.set()
+                assert came.wait(60)
+            return super().respond(prompts, batch)
+
+    class Small(Script):
+        def respond(self, prompts: Sequence[Prompt], batch: Any) -> Sequence[Response]:
+            came.set()
+            assert answered.wait(60)
+            if len(prompts) > 2:
+                raise OutOfMemory("it is full")
+            return super().respond(prompts, batch)
+
+    play(tmp_path / "alone", ToyModel("oracle"), ToyPlugin(each=30))
+    watcher = Noting()
+    assert not play_over_ranks(
+        tmp_path / "two", monkeypatch, models(Large(), Small()), [Assistant], None, watcher
+    ).errors
+    assert not watcher.notes
+    assert files_of(tmp_path / "two") == files_of(tmp_path / "alone")
+
+
+def test_a_rank_that_gets_nothing_but_a_batch_that_fails_is_no_reason_to_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = Script()
+    play(tmp_path / "order", ToyModel("oracle", order), ToyPlugin(each=30))
+    bad = frozenset(order.asked[-4:])
+    met = threading.Event()
+
+    class Early(Script):
+        def respond(self, prompts: Sequence[Prompt], batch: Any) -> Sequence[Response]:
+            if len(self.asked) == 28 * 4:
+                assert met.wait(60)
+            return super().respond(prompts, batch)
+
+    class Unlucky(Script):
+        def respond(self, prompts: Sequence[Prompt], batch: Any) -> Sequence[Response]:
+            met.set()
+            return super().respond(prompts, batch)
+
+    class Late(Assistant):
+        def _ask(self, key: str, **order: Any) -> dict[str, Any]:
+            while not met.is_set() and self.ranks.count(key) < 29:
+                time.sleep(0.001)
+            return super()._ask(key, **order)
+
+    play(tmp_path / "alone", ToyModel("oracle", Script(fail_on=bad)), ToyPlugin(each=30))
+    unlucky = Unlucky(fail_on=bad)
+    done = play_over_ranks(tmp_path / "two", monkeypatch, models(Early(fail_on=bad), unlucky), [Late])
+    assert not done.errors
+    assert set(unlucky.asked) <= bad
+    assert files_of(tmp_path / "two") == files_of(tmp_path / "alone")
+
+
+def test_time_in_which_this_process_stood_still_is_no_silence_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+
+    class Busy(Assistant):
+        def _release(self) -> None:
+            assert go_on.wait(60)
+
+    clock, stood_still = time.monotonic, 0.0
+    monkeypatch.setattr(ranks_module.time, "monotonic", lambda: clock() + stood_still)
+    with ranks_of(lambda ranks: Busy(ranks, None, [], [], None)) as ranks:  # type: ignore[arg-type]
+        ranks.order("release")
+        ranks.look_around()
+        stood_still = 10_000.0  # what Ctrl-Z does to all processes of a terminal; their hearts come later
+        ranks.look_around()
+        go_on.set()
+        ranks.replies()
+        ranks.send_home()
+
+
 def test_a_patience_that_is_no_number_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FGVR_PATIENCE", "long")
     with pytest.raises(UsageError, match="FGVR_PATIENCE is 'long'"):

@@ -36,6 +36,14 @@ class Asked:
     """Whether the model answered any of it; None where there was nothing to ask it."""
 
 
+class NothingAnswered(FgvrError):
+    """The model failed on all that this process asked it, which was little: another may have had answers of it."""
+
+
+UNSURE = (OutOfMemory, NothingAnswered)
+"""Failures of a model that had not answered yet; another thread or process may have had answers of it meanwhile."""
+
+
 class Misbehaved(Exception):
     """The plugin returned something that is not an answer to what it was asked."""
 
@@ -140,10 +148,10 @@ class Answerer:
         """Return what is still held back at the end.
 
         Raises:
-            FgvrError: the model has not answered a single question of this run.
+            NothingAnswered: the model has not answered a single question of this run, as far as is known here.
         """
         if self._held and not self._ever_answered:
-            self._give_up()
+            self._give_up(NothingAnswered)
         return self._drain()
 
     def _respond(self, prompts: Sequence[Prompt], payload: Any) -> list[Response]:
@@ -195,9 +203,9 @@ class Answerer:
         self._held.clear()
         return released
 
-    def _give_up(self) -> None:
+    def _give_up(self, kind: type[FgvrError] = FgvrError) -> None:
         asked = sum(len(batch) for batch in self._held)
-        raise FgvrError(
+        raise kind(
             f"model {self.name} failed on {asked} questions in a row; the last time with {self._last_problem}.",
             hint="None of these was kept. Mend the cause and type the same command again: it goes on from there.",
         )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from fgvr_bench.core.answering import UNSURE
 from fgvr_bench.core.assembly import Assembly, assemble, ready_dataset, ready_model
 from fgvr_bench.core.experiment import Asked
 from fgvr_bench.core.host import Host
@@ -21,7 +22,7 @@ from fgvr_bench.core.records import to_line
 from fgvr_bench.core.settings import RunSettings
 from fgvr_bench.core.shelf import Shelf
 from fgvr_bench.core.workforce import OneProcess, one_process, portable
-from fgvr_bench.errors import FgvrError, OutOfMemory
+from fgvr_bench.errors import FgvrError
 
 SHARING = "fgvr_bench.miners.sharing"
 DEEDS_OF_MINING = {"load": "load_for", "embed": "embed_for"}
@@ -129,7 +130,7 @@ class Assistant:
                 writer.append([number for number, _, _ in batch], lines)
                 answered += len(batch)
                 self._say_synced(key, writer)
-        except OutOfMemory:
+        except UNSURE:  # the model is fit to go on
             claims.end()
             raise
         except BaseException:

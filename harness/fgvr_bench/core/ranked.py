@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fgvr_bench.core.answering import Answered
+from fgvr_bench.core.answering import UNSURE, Answered
 from fgvr_bench.core.order import OpenBatches
 from fgvr_bench.core.ranks import Ranks
 from fgvr_bench.core.recording import Elsewhere
@@ -89,17 +89,24 @@ class SeveralRanks:
             threads=threads,
         )
         claims = ranks.claims(key, len(dealt))
+        unsure: FgvrError | None = None
         try:
-            for answered in self.own.answers(dealt, stopping, answered_before, threads, claims):
-                yield answered
-                ranks.look_around()
-                ranks.check_replies()
-                yield from self._elsewhere(key)
+            try:
+                for answered in self.own.answers(dealt, stopping, answered_before, threads, claims):
+                    yield answered
+                    ranks.look_around()
+                    ranks.check_replies()
+                    yield from self._elsewhere(key)
+            except UNSURE as error:  # what the others have had says more
+                claims.end()
+                unsure = error
             for _ in ranks.waiting():
                 if stopping():
                     claims.end()
                 yield from self._elsewhere(key)
             yield from self._elsewhere(key)
+            if unsure is not None:
+                raise unsure
             ranks.check_replies()
         finally:
             claims.end()

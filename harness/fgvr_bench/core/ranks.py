@@ -22,11 +22,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NoReturn
 
-from fgvr_bench.errors import FgvrError, OutOfMemory, UsageError
+from fgvr_bench.core.answering import UNSURE
+from fgvr_bench.errors import FgvrError, UsageError
 
 BEAT_SECONDS = 1.0
 DEAD_SECONDS = 60.0
-"""A rank whose heart has not been seen to beat for so long is taken for dead."""
+"""A rank whose heart has not been seen to beat for so long is taken for dead; who looks counts by its own heart, which
+stands still where its process does (Ctrl-Z)."""
 START_SECONDS = 300.0
 """How long the ranks have to find one another."""
 PATIENCE = 1800.0
@@ -137,6 +139,7 @@ class Ranks:
         self._hosts: dict[int, str] = {}
         self._seen: dict[int, tuple[tuple[int, int], float, float]] = {}
         self._looked = 0.0
+        self._beats = 0
         self._closing = threading.Event()
         self._heart: threading.Thread | None = None
 
@@ -185,7 +188,7 @@ class Ranks:
         """Raise the first failure among the answers that have come so far."""
         for rank, reply in sorted(self._found.items()):
             if "error" in reply:
-                kind = OutOfMemory if reply["kind"] == "OutOfMemory" else FgvrError
+                kind = next((each for each in UNSURE if each.__name__ == reply["kind"]), FgvrError)
                 raise kind(f"{self.name(rank)}: {reply['error']}", hint=reply["hint"])
 
     def look_around(self) -> None:
@@ -293,10 +296,9 @@ class Ranks:
             self._wait_for_all()
 
     def _wait_for_all(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
         absent = set(self.others)
         while absent := {rank for rank in absent if not self._present(rank)}:
-            if time.monotonic() > deadline or self._ended():
+            if self._lived() > START_SECONDS or self._ended():
                 named = ", ".join(map(str, sorted(absent)))
                 raise RankLost(
                     f"of {self.place.count} processes, rank {named} did not come"
@@ -343,8 +345,13 @@ class Ranks:
 
     def _beat(self) -> None:
         while not self._closing.wait(BEAT_SECONDS):
+            self._beats += 1
             with contextlib.suppress(Exception):  # whoever works will notice
                 self._store.add(f"beat/{self.place.rank}", 1)
+
+    def _lived(self) -> float:
+        """Return the seconds since the others were looked for, those left out in which this process was stopped."""
+        return self._beats * BEAT_SECONDS
 
     def _look_after(self, ranks: set[int], longest: float) -> None:
         """Make sure that ranks which are waited for live, and take no step longer than `longest` seconds.
@@ -357,10 +364,9 @@ class Ranks:
         for rank, status in self._ended().items():
             if rank in ranks:
                 self._lose(rank, f"died (exit status {status}).")
-        now = time.monotonic()
-        if now - self._looked < BEAT_SECONDS:
+        if time.monotonic() - self._looked < BEAT_SECONDS:
             return
-        self._looked = now
+        self._looked, now = time.monotonic(), self._lived()
         for rank in ranks:
             with self._reachable():
                 beat, step = int(self._store.add(f"beat/{rank}", 0)), int(self._store.add(f"step/{rank}", 0))

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from fgvr_bench import __version__
+from fgvr_bench.core.answering import UNSURE
 from fgvr_bench.core.assembly import Assembly
 from fgvr_bench.core.host import Host
 from fgvr_bench.core.interrupts import first_interrupt
@@ -167,9 +168,15 @@ class _Execution:
                 plan = plan or self._plan(batch_size, work.alike)
                 if not self.content:
                     self._write_start(plan, work)
+                before = bool(self.answers.done.any())
                 try:
                     self._ask_all(plan, work, stopping)
-                except OutOfMemory as error:
+                except UNSURE as error:
+                    if self.answers.done.any() and not before:  # the model does answer: now it is known to all
+                        work = work.again()
+                        continue
+                    if not isinstance(error, OutOfMemory):
+                        raise
                     batch_size = self._smaller(batch_size, error)
                     plan, self.content = None, {}
                     work = work.again()

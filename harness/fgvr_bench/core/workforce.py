@@ -14,14 +14,14 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fgvr_bench.core.ahead import as_claimed, read_ahead
-from fgvr_bench.core.answering import Answered, Answerer
+from fgvr_bench.core.answering import UNSURE, Answered, Answerer
 from fgvr_bench.core.in_flight import answers_in_flight
 from fgvr_bench.core.loading import BatchSource, PreparedBatch, copies_of_a_large_question, default_workers
 from fgvr_bench.core.one_ahead import answers_one_ahead
 from fgvr_bench.core.questions import QuestionBook
 from fgvr_bench.core.recording import Elsewhere
 from fgvr_bench.core.shelf import Shelf
-from fgvr_bench.errors import FgvrError, OutOfMemory
+from fgvr_bench.errors import FgvrError
 from fgvr_bench.interfaces import Model, ModelPlugin, ModelSettings
 from fgvr_bench.types import Json
 
@@ -198,9 +198,8 @@ def threads_of(model: Model) -> int | None:
 
 def portable(error: BaseException) -> FgvrError:
     """Return an error as it travels to another process: in words alone."""
-    if isinstance(error, OutOfMemory):
-        return OutOfMemory(error.message, hint=error.hint)
     if isinstance(error, FgvrError):
-        return FgvrError(error.message, hint=error.hint)
+        kind = type(error) if isinstance(error, UNSURE) else FgvrError
+        return kind(error.message, hint=error.hint)
     where = traceback.extract_tb(error.__traceback__)[-1]
     return FgvrError(f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno}).")
