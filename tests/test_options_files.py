@@ -45,6 +45,14 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert read_header(tmp_path / "a.jsonl") == made.header
 
 
+def test_a_set_as_written_is_the_set_as_loaded(tmp_path: Path) -> None:
+    rows = [*some_rows(), Options("pictures/test/b", LABELS[:4], (0.123456789, 0.1, 0.2, 1 / 3), 2, -1e-7)]
+    made = write_options(tmp_path / "a.jsonl", HEADER | {"sizes": (1, 2)}, rows)
+    loaded = OptionSet.load(made.path)
+    assert vars(made) == vars(loaded)
+    assert [made.row(place, row.example_id) for place, row in enumerate(rows)] == list(iter_options(made.path))
+
+
 similarity = st.floats(-1, 1).map(lambda value: round(value, 6))
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from fgvr_bench.core.files import atomic_writer, canonical_json
+from fgvr_bench.core.files import atomic_writer, canonical_json, parse_json
 from fgvr_bench.core.option_rows import DECIMALS, FORMAT, VERSIONS, identity_line, read_lines, row_line
 from fgvr_bench.errors import OptionsInvalid
 from fgvr_bench.types import Example, Options
@@ -76,10 +76,12 @@ class OptionSet:
                 f"{self.path}: {row.example_id} offers {error.args[0]!r}, which is none of the header's labels."
             ) from error
         self._ids.append(_hash_id(row.example_id))
-        self._similarities.extend(row.similarities or [math.nan] * len(row.choices))
+        self._similarities.extend(
+            [round(value, DECIMALS) for value in row.similarities] or [math.nan] * len(row.choices)
+        )
         self._starts.append(len(self._choices))
         self._ranks.append(row.truth_rank or 0)
-        self._margins.append(math.nan if row.truth_margin is None else row.truth_margin)
+        self._margins.append(math.nan if row.truth_margin is None else round(row.truth_margin, DECIMALS))
 
     def _check_whole(self) -> None:
         expected = self.header.get("examples")
@@ -209,7 +211,7 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def write_options(path: Path, header: Mapping[str, Any], rows: Iterable[Options]) -> OptionSet:
-    """Write a set whole and return it as loaded.
+    """Write a set whole and return what `OptionSet.load` would, without reading it again.
 
     The file gets ``format``, ``version``, ``examples`` and ``digest`` beside `header`, which has to hold
     ``dataset``, ``split`` and ``labels``.  Rows have to be sorted by id.
@@ -219,8 +221,9 @@ def write_options(path: Path, header: Mapping[str, Any], rows: Iterable[Options]
         OptionsInvalid: rows out of order.
         FgvrError: the folder cannot be written to.
     """
-    hasher = hashlib.sha256()
-    count, last = 0, ""
+    written, hasher = OptionSet(path, header), hashlib.sha256()
+    index = {label: number for number, label in enumerate(written.labels)}
+    last = ""
     found: Mapping[str, Any] | None = None
     with atomic_writer(path) as file, tempfile.TemporaryFile(dir=path.parent) as spool:
         iterator = iter(rows)
@@ -235,15 +238,16 @@ def write_options(path: Path, header: Mapping[str, Any], rows: Iterable[Options]
             last = row.example_id
             spool.write(row_line(row))
             hasher.update(identity_line(row))
-            count += 1
+            written._append(row, index)
         # the header comes first in the file and is known last
-        full = {**header, "format": FORMAT, "version": VERSIONS[-1], "examples": count, "digest": hasher.hexdigest()}
-        if found:
-            full["found"] = dict(found)
-        file.write(canonical_json(full).encode() + b"\n")
+        written.digest = hasher.hexdigest()
+        about = {"format": FORMAT, "version": VERSIONS[-1], "examples": len(written), "digest": written.digest}
+        line = canonical_json({**header, **about, **({"found": dict(found)} if found else {})}).encode()
+        written.header = parse_json(line)
+        file.write(line + b"\n")
         spool.seek(0)
         shutil.copyfileobj(spool, file, 1 << 20)
-    return OptionSet.load(path)
+    return written
 
 
 def annotate(path: Path, name: str, value: Any) -> None:
