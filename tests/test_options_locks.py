@@ -122,6 +122,43 @@ def test_the_lock_of_another_host_is_respected_while_it_beats(tmp_path: Path, mo
         pass
 
 
+def test_a_holder_on_this_host_that_was_stopped_keeps_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "STALE_SECONDS", 0.2)
+    path = tmp_path / "lock"
+    with (
+        locks.lock(path, "stopped"),  # it does not beat in the time of this test
+        pytest.raises(FgvrError, match=f"held by process {os.getpid()} "),
+        locks.lock(path, "waiting", timeout=0.8, waiting=lambda text: None),
+    ):
+        pass
+
+
+def test_time_in_which_nobody_looked_is_no_silence_of_the_holder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, clock, stood_still = tmp_path / "lock", time.monotonic, 0.0
+    monkeypatch.setattr(locks.time, "monotonic", lambda: clock() + stood_still)
+    _foreign(path)
+    watch = locks._Watch(path)
+    assert not watch.is_stale()
+    stood_still = 10_000.0  # the file system hung, or all were stopped
+    assert not watch.is_stale()
+
+
+def test_who_breaks_a_lock_is_not_hurried_by_a_clock_that_is_off(tmp_path: Path) -> None:
+    path, guard = tmp_path / "lock", tmp_path / f".lock.breaking{locks.HALF}"
+    dead = {"host": locks._host(), "pid": 2**22 + 1, "started": "1", "token": "t", "description": "dead"}
+    locks.tidy(tmp_path)  # once a folder and process: what is abandoned
+    path.write_text(json.dumps(dead))
+    _foreign(guard)
+    os.utime(guard, (1, 1))
+    with pytest.raises(FgvrError), locks.lock(path, "near", timeout=0.3, waiting=lambda text: None):
+        pass
+    guard.unlink()
+    with locks.lock(path, "near", timeout=0):
+        pass
+
+
 def test_a_number_given_to_another_process_is_no_holder(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with locks.lock(path, "first"):

@@ -1,9 +1,10 @@
 """A lock between processes that survives dead holders and file systems without working locks.
 
 The lock is a file that only one process can create (a link, or ``O_EXCL``).  It names host, process and what is being
-done; its modification time beats while the holder lives.  A lock is broken where its process is known to be
-dead on this host, or where nobody has seen it beat for `STALE_SECONDS`; that span is measured by the clock of
-the one who waits, so that hosts may disagree about the time.
+done; its modification time beats while the holder lives.  A lock is broken where its process is known to be dead on
+this host, or, where that cannot be known, when nobody has seen it beat for `STALE_SECONDS`.  That span is measured by
+the clock of the one who waits, so that hosts may disagree about the time, and only while it looks: both may have been
+stopped (Ctrl-Z), and a file system that hangs keeps both waiting.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from fgvr_bench.errors import FgvrError
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0
 POLL_SECONDS = 0.1
+LONGEST_LOOK = 1.0
+"""Seconds between two looks at a lock that count at most."""
 
 
 @contextlib.contextmanager
@@ -58,7 +61,7 @@ def lock(
     )
     _acquire(path, mine, timeout, waiting or logging.getLogger(__name__).warning)
     stop = threading.Event()
-    beat = threading.Thread(target=_beat, args=(path, stop), name="lock heartbeat", daemon=True)
+    beat = threading.Thread(target=_beat, args=(path, mine, stop), name="lock heartbeat", daemon=True)
     beat.start()
     owner = os.getpid()
     try:
@@ -74,10 +77,10 @@ def lock(
 
 def _acquire(path: Path, mine: str, timeout: float | None, waiting: Callable[[str], None]) -> None:
     deadline = None if timeout is None else time.monotonic() + timeout
-    watch = _Watch(path)
+    watch, guard = _Watch(path), _Watch(path.with_name(f".{path.name}.breaking{HALF}"))
     told = False
     while not _create(path, mine):
-        if watch.is_stale() and _break(path, watch.content, mine):
+        if watch.is_stale() and _break(path, watch.content, guard, mine):
             continue
         holder = _holder(watch.content)
         if deadline is not None and time.monotonic() >= deadline:
@@ -140,7 +143,8 @@ class _Watch:
     path: Path
     content: str | None = None
     _beat: int = -1
-    _since: float = 0.0
+    _silent: float = 0.0
+    _looked: float = 0.0
 
     def is_stale(self) -> bool:
         """Look again; say whether the holder is dead, as far as can be told."""
@@ -149,28 +153,27 @@ class _Watch:
             beat = self.path.stat().st_mtime_ns
         except OSError:
             beat = 0
-        if beat != self._beat:
-            self._beat, self._since = beat, time.monotonic()
-        if self.content and _is_dead(self.content):
-            return True
-        return beat != 0 and time.monotonic() - self._since > STALE_SECONDS
+        now = time.monotonic()
+        self._silent = 0.0 if beat != self._beat else self._silent + min(LONGEST_LOOK, now - self._looked)
+        self._beat, self._looked = beat, now
+        lives = _lives(self.content)
+        return beat != 0 and self._silent > STALE_SECONDS if lives is None else not lives
 
 
-def _break(path: Path, stale: str | None, mine: str) -> bool:
+def _break(path: Path, stale: str | None, guard: _Watch, mine: str) -> bool:
     """Remove a stale lock; of several who try, one gets to, so that none removes its successor.
 
     Returns:
         Whether another try is worth while.
     """
-    guard = path.with_name(f".{path.name}.breaking{HALF}")
     try:
-        made = _create(guard, mine)
+        made = _create(guard.path, mine)
     except FgvrError:
         made = False
     if not made:
         with contextlib.suppress(OSError):
-            if _is_dead(_read(guard) or "") or time.time() - guard.stat().st_mtime > STALE_SECONDS:
-                guard.unlink()  # its maker died within this function
+            if guard.is_stale():
+                guard.path.unlink()  # its maker died within this function
                 return True
         return False
     done = False
@@ -179,14 +182,15 @@ def _break(path: Path, stale: str | None, mine: str) -> bool:
             path.unlink()
         done = True
     with contextlib.suppress(OSError):
-        guard.unlink()
+        guard.path.unlink()
     return done
 
 
-def _beat(path: Path, stop: threading.Event) -> None:
+def _beat(path: Path, mine: str, stop: threading.Event) -> None:
     while not stop.wait(HEARTBEAT_SECONDS):
         with contextlib.suppress(OSError):
-            os.utime(path)
+            if _read(path) == mine:
+                os.utime(path)
 
 
 def _read(path: Path) -> str | None:
@@ -212,19 +216,21 @@ def _holder(content: str | None) -> str:
     return f"process {fields.get('pid')} on {machine}, which is {fields.get('description')}"
 
 
-def _is_dead(content: str) -> bool:
-    """Say whether the holder ran on this host and no longer does."""
+def _lives(content: str | None) -> bool | None:
+    """Say whether the holder is a process of this host that is still there; None where that cannot be told."""
     fields = _fields(content)
     pid = fields.get("pid")
     if fields.get("host") != _host() or not isinstance(pid, int) or os.name != "posix":
-        return False
+        return None
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return True
-    except OSError:
         return False
-    return _process_start(pid) != fields.get("started")  # the number was given to another process
+    except OSError:
+        return None
+    if (started := _process_start(pid)) != fields.get("started"):
+        return False  # the number was given to another process
+    return None if started is None else True
 
 
 def _host() -> str:
@@ -250,7 +256,7 @@ def describe_lock(path: Path) -> tuple[str, bool] | None:
     content = _read(path)
     if not _fields(content):
         return None
-    return _holder(content), _is_dead(content or "")
+    return _holder(content), _lives(content) is False
 
 
 def locks_work_in(folder: Path) -> str | None:
