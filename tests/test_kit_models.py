@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -147,7 +148,8 @@ def test_answers_that_hang_on_what_they_must_not_are_found(what: str) -> None:
 
 def through_the_model(model: Bright, prompts: Sequence[Prompt], batch: Any) -> list[Response]:
     model.images = batch  # type: ignore[attr-defined]
-    time.sleep(0.01)  # as long as another thread needs
+    if threading.current_thread() is not threading.main_thread():
+        time.sleep(0.3)  # as long as another thread needs
     return by_brightness(model, prompts, model.images)  # type: ignore[attr-defined]
 
 

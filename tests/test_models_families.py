@@ -308,6 +308,20 @@ def test_verdicts_do_not_depend_on_the_batch_in_float32_but_for_near_ties(family
         assert best - second < 1e-4 or one.scores.index(best) == eight.scores.index(max(eight.scores))
 
 
+def test_in_half_precision_letters_are_ranked_in_float32_and_only_after_the_last_token(family: Family) -> None:
+    import torch
+
+    model, seen = family.load("logprob", "bfloat16"), []
+    head = model.model.get_output_embeddings()
+    hook = head.register_forward_hook(lambda _, given, logits: seen.append((logits.dtype, logits.shape[:-1])))
+    batch = model.preparer.batch(family.items("logprob", "bfloat16")[:3])
+    found = model.respond(tiny.prompts(3), batch)
+    hook.remove()
+    own_kind = type(head) is not torch.nn.Linear  # the first Idefics', of two parts, is left as it is
+    assert seen == [(torch.bfloat16 if own_kind else torch.float32, (3, 1))]
+    assert all(math.isfinite(score) for response in found for score in response.scores or ())
+
+
 def test_the_first_generated_token_is_the_most_probable(family: Family) -> None:
     from fgvr_bench.engines.huggingface.decoding import rank
     from fgvr_bench.engines.huggingface.preparing import ANSWERS, on_device

@@ -173,7 +173,7 @@ def test_paper_terms_are_the_formulae_whatever_repeats(data: st.DataObject) -> N
     )
     terms = paper_terms(embeddings, torch.tensor(0.3), torch.tensor(0.4))
     for name, expected in by_hand(embeddings, 0.3, 0.4).items():
-        assert float(terms[name]) == pytest.approx(expected, rel=1e-6, abs=1e-9), name
+        assert float(terms[name]) == pytest.approx(expected, rel=1e-6, abs=1e-6), name  # logarithms of about 1
 
 
 def test_negatives_without_partners_are_columns_only() -> None:

@@ -60,12 +60,19 @@ def ask_alone(model: Model, prompts: Sequence[Prompt]) -> list[Response]:
 
 
 def ask_side_by_side(model: Model, prompts: Sequence[Prompt]) -> list[Response]:
-    """Ask in as many batches as the model takes at a time, each from a thread of its own."""
+    """Ask in as many batches as the model takes at a time, each from a thread of its own, all in the same moment."""
     from concurrent.futures import ThreadPoolExecutor
+    from threading import Barrier
+
+    begin = Barrier(model.callers)
+
+    def ask_with_the_others(part: Sequence[Prompt]) -> list[Response]:
+        begin.wait()
+        return ask(model, part)
 
     parts = [prompts[start :: model.callers] for start in range(model.callers)]
     with ThreadPoolExecutor(model.callers) as threads:
-        answers = list(threads.map(lambda part: ask(model, part), parts))
+        answers = list(threads.map(ask_with_the_others, parts))
     return [answers[place % model.callers][place // model.callers] for place in range(len(prompts))]
 
 
