@@ -42,7 +42,8 @@ from fgvr_bench.core.images import decode_image
 from fgvr_bench.core.options import OptionSet, find_or_build
 from fgvr_bench.engines import torchvision_ops
 from fgvr_bench.engines.open_clip import LoadedClip, load_open_clip
-from fgvr_bench.engines.preprocessing import LEARNT_AT, OnHost
+from fgvr_bench.engines.preprocessing import OnDevice, OnHost
+from fgvr_bench.engines.split_float import SPLIT_FLOAT
 from fgvr_bench.engines.torchvision_ops import Carried
 from fgvr_bench.interfaces import Dataset, DatasetCard, MiningSettings
 from fgvr_bench.miners.embeddings import store_path
@@ -202,7 +203,7 @@ class Phases:
     last: float = math.nan
     images: int = 0
     worked: float = math.nan
-    """CPU seconds of this process by the first images, then between these and the last."""
+    """CPU seconds of this process between the first images and the last, `images` later."""
 
     @contextmanager
     def watch(self, _: str, __: int | None) -> Iterator[Callable[[int], None]]:
@@ -253,6 +254,20 @@ def model_alone(loaded: LoadedClip, batch: int, seconds: float = 5.0) -> float:
     return done / (time.perf_counter() - start)
 
 
+def resizing_alone(preprocessing: OnDevice, example: Example, batch: int, seconds: float = 3.0) -> float:
+    """Return images a second of a GPU that resizes images that are there."""
+    import torch
+
+    decoded = torch.from_numpy(np.array(decode_image(example.image.read())))
+    there = [preprocessing.take(decoded.reshape(-1)).view(decoded.shape)] * batch
+    preprocessing.join(there).cpu()
+    done, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        preprocessing.join(there).cpu()
+        done += batch
+    return done / (time.perf_counter() - start)
+
+
 def reading_alone(loaded: LoadedClip, examples: Sequence[Example], batch: int) -> tuple[float, float, float]:
     """Return images a second of reading from beginning to end, the same after the first batch, and CPU ms an image."""
     import torch
@@ -287,14 +302,13 @@ def stages(loaded: LoadedClip, examples: Sequence[Example]) -> list[tuple[str, f
     rows: list[tuple[str, float, float]] = []
     data = each("read the file", lambda example: example.image.read(), examples)
     pictures = each("decode it", decode_image, data)
-    each("resize and crop it (on a CPU)", loaded.read, pictures)
-    for picture in pictures[: 3 * LEARNT_AT]:
-        loaded.preprocessing.read(picture)
-    each("make it ready to travel", loaded.preprocessing.read, pictures)
-    whole = [rows[0], rows[1], rows[3]]
-    everything = sum(row[1] for row in whole)
+    each("resize and crop it", loaded.read, pictures)
+    each("or copy it, for a GPU to resize", lambda picture: torch.from_numpy(np.array(picture)), pictures)
     torch.set_num_threads(threads)
-    return [*rows, ("everything that a worker does", everything, 1000 * cores() / everything)]
+    for name, places in (("everything, the CPU resizes", (0, 1, 2)), ("everything, a GPU resizes", (0, 1, 3))):
+        milliseconds = sum(rows[place][1] for place in places)
+        rows.append((name, milliseconds, 1000 * cores() / milliseconds))
+    return rows
 
 
 def equal_pixels(loaded: LoadedClip, examples: Sequence[Example]) -> int:
@@ -341,9 +355,11 @@ def speed(given: argparse.Namespace) -> None:
         again_seconds, _ = timed(lambda: mine(6))
         os.environ["FGVR_CACHE"] = str(Path(folder, "cache-exact"))
         exact_seconds, exact = timed(lambda: mine(precision="exact")) if given.exact else (math.nan, None)
-        half = "float32" if loaded.device == "cpu" else "float16"
-        limit = model_alone(load_open_clip(model, given.device, half), batch)
+        passes = ["float32"] if loaded.device == "cpu" else ["float16", SPLIT_FLOAT, "float32"]
+        limits = {f"model alone, {dtype}": model_alone(loaded.in_precision(dtype), batch) for dtype in passes}
         examples = dataset.examples()
+        if isinstance(loaded.preprocessing, OnDevice):
+            limits["resizing on the GPU"] = resizing_alone(loaded.preprocessing, examples[0], batch)
         read_rate, steady_rate, read_cpu = reading_alone(loaded, examples, batch)
         steps = stages(loaded, examples[:256])
         equal = f"{equal_pixels(loaded, examples[:1024]):,} of {len(examples[:1024]):,}"
@@ -363,7 +379,7 @@ def speed(given: argparse.Namespace) -> None:
             else []
         ),
         ("ours, another k", count / again_seconds, count / again_seconds / plain_rate, ""),
-        (f"limit: model alone, {half}", limit, limit / plain_rate, ""),
+        *((f"limit: {name}", limit, limit / plain_rate, "") for name, limit in limits.items()),
         ("limit: reading alone", read_rate, read_rate / plain_rate, ""),
         ("limit: reading alone, after its first batch", steady_rate, steady_rate / plain_rate, ""),
     ]

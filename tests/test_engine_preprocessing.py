@@ -80,14 +80,18 @@ def through(preprocessing: OnDevice | OnHost, images: Sequence[Image.Image]) -> 
     return sent, preprocessing.join([preprocessing.take(each.reshape(-1)).view(each.shape) for each in sent])
 
 
-def test_a_batch_of_many_sizes_is_the_one_that_the_transform_makes() -> None:
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_batch_of_many_sizes_is_the_one_that_the_transform_makes(device: str) -> None:
     read, framing = transform(32)
     sizes = [(75, 100), (100, 75), (40, 90), (32, 32), (33, 20)]
     images = [noise(*sizes[number % 5], seed=number) for number in range(30)]
-    sent, batch = through(OnDevice(read, framing, "cpu"), images)
+    sent, batch = through(OnDevice(read, framing, device), images)
     assert {tuple(each.shape) for each in sent} >= {(75, 100, 3), (100, 75, 3), (40, 90, 3), (3, 32, 32)}
-    assert torch.equal(batch, torch.stack([read(image) for image in images]))
-    assert torch.equal(batch, through(OnHost(read), images)[1])
+    assert torch.equal(batch.cpu(), torch.stack([read(image) for image in images]))
+    assert torch.equal(batch.cpu(), through(OnHost(read), images)[1])
 
 
 def test_large_images_and_the_first_of_a_size_travel_framed() -> None:

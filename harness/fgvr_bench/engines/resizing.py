@@ -48,8 +48,9 @@ def resized(images: torch.Tensor, across: torch.Tensor, down: torch.Tensor) -> t
     import torch
 
     count, height, width, channels = images.shape
-    rows = images.permute(0, 1, 3, 2).double().reshape(count, height * channels, width)
-    rows = _whole(rows @ across).reshape(count, height, -1)
+    rows = images.permute(0, 1, 3, 2).to(torch.float64, memory_format=torch.contiguous_format)
+    rows = rows.view(count, height * channels, width)
+    rows = _whole(rows @ across).view(count, height, -1)
     columns = _whole(down.T @ rows).to(torch.uint8)
     return columns.reshape(count, down.shape[1], channels, across.shape[1]).permute(0, 2, 1, 3)
 
