@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fgvr_bench.interfaces import Dataset, MiningSettings
-    from fgvr_bench.miners.encoder import Encoder
+    from fgvr_bench.miners.encoder import Begun, Encoder
 
 SAMPLES = ((2000, 1000), (256, 128))
 """Images that calibrate and that audit the margin of the first pass, and of each later one: a later pass is so near
@@ -125,6 +125,7 @@ class SampledBeside:
             wanted = {*calibration[:most], *audit[:most_audited]}
             self._wanted.append((encoder, rows, {index for index in wanted if index not in rows}))
         self._waiting: dict[int, torch.Tensor] = {}
+        self._begun: list[tuple[Rows, list[int], Begun]] = []
 
     def see(self, batch: ImageBatch) -> None:
         """Keep the pixels that a sample wants; embed a full batch of them."""
@@ -133,17 +134,28 @@ class SampledBeside:
                 if any(index in wanted for _, _, wanted in self._wanted):
                     self._waiting[index] = batch.pixels[place].clone()
         if len(self._waiting) >= self.SIZE:
-            self.finish()
+            self._begin()
 
     def finish(self) -> None:
         """Embed what waits."""
+        self._begin()
+        self._take_in()
+
+    def _begin(self) -> None:
+        """Give what waits to the device, and do not wait for it: a batch of the first pass follows at once."""
         import torch
 
+        self._take_in()
         for encoder, rows, wanted in self._wanted:
             if here := [index for index in self._waiting if index in wanted]:
                 pixels = torch.stack([self._waiting[index] for index in here])
-                rows.put(here, encoder.images(pixels))
+                self._begun.append((rows, here, encoder.begin(pixels)))
         self._waiting.clear()
+
+    def _take_in(self) -> None:
+        for rows, here, begun in self._begun:
+            rows.put(here, begun.rows())
+        self._begun.clear()
 
     @property
     def dtypes(self) -> list[str]:
