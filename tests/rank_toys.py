@@ -48,6 +48,7 @@ def ranks_of(*makers: Callable[[Ranks], Assistant]) -> Iterator[Ranks]:
     first = Ranks(Place(0, len(makers) + 1), lambda: store)
     first.join()
     yield first
+    first.close()
     for thread in threads:
         thread.join(timeout=20)
         assert not thread.is_alive()

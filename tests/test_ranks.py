@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -21,11 +22,12 @@ from test_run_story import files_of, play
 from toy import Script, ToyModel, ToyPlugin
 
 from fgvr_bench import hookimpl
-from fgvr_bench.core import ranked
+from fgvr_bench.core import assisting, ranked
 from fgvr_bench.core import ranks as ranks_module
 from fgvr_bench.core.assisting import Assistant
 from fgvr_bench.core.order import BatchPlan, OpenBatches
-from fgvr_bench.core.ranks import Place, RankLost, Ranks, launched, patience
+from fgvr_bench.core.parts import PartWriter
+from fgvr_bench.core.ranks import Place, RankLost, Ranks, launched, open_store, patience
 from fgvr_bench.errors import OutOfMemory, UsageError
 from fgvr_bench.types import Prompt, Response
 
@@ -350,6 +352,62 @@ def test_the_environment_of_a_launcher_is_read_and_nonsense_refused(monkeypatch:
     monkeypatch.setenv("RANK", "4")
     with pytest.raises(UsageError, match="RANK=4"):
         launched()
+    for port in ("http", "99999"):
+        monkeypatch.setenv("MASTER_PORT", port)
+        with pytest.raises(UsageError, match=f"MASTER_PORT={port}"):
+            launched()
+
+
+def test_a_port_that_is_taken_and_a_stranger_or_nobody_behind_it_are_said_to_be_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ranks_module, "START_SECONDS", 0.1)
+    monkeypatch.setattr(ranks_module, "STRANGER_SECONDS", 0.5)
+
+    def reach(rank: int, port: int) -> None:
+        ranks = Ranks(Place(rank, 2), lambda: open_store("127.0.0.1", port, holds=rank == 0))
+        try:
+            ranks.join()
+        finally:
+            ranks.close()
+
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        port = stranger.getsockname()[1]
+        with pytest.raises(RankLost, match=r"rank 1 on .* cannot reach rank 0 \(ConnectionRefusedError"):
+            reach(1, port)
+        stranger.listen()
+        with pytest.raises(RankLost, match=f"what listens at 127.0.0.1:{port} is no store of rank 0"):
+            reach(1, port)
+        with pytest.raises(RankLost, match=r"rank 0 on .* cannot be reached by the others .*EADDRINUSE") as told:
+            reach(0, port)
+        assert "MASTER_PORT" in str(told.value)
+
+
+def test_what_a_rank_has_stored_is_waited_for_where_a_shared_disk_shows_it_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Late(PartWriter):
+        def __init__(self, folder: Path, header: Any) -> None:
+            self.folder = folder
+            super().__init__(tmp_path / "hidden", header)
+
+        def close(self) -> None:
+            super().close()
+            threading.Timer(0.3, lambda: self.path.rename(self.folder / self.path.name)).start()
+
+    for number in range(5):  # so that its part has a name of its own
+        (tmp_path / "hidden").mkdir(exist_ok=True)
+        (tmp_path / "hidden" / f"{number}.jsonl").touch()
+    monkeypatch.setattr(assisting, "PartWriter", Late)
+    play(tmp_path / "alone", ToyModel("oracle"), ToyPlugin(each=30))
+    two = models(Slow(), Slow())
+    assert not play_over_ranks(tmp_path / "two", monkeypatch, two, [Assistant]).errors
+    assert len(two[1].model.asked) > 20
+    assert files_of(tmp_path / "two") == files_of(tmp_path / "alone")
+    monkeypatch.setattr(ranked, "SIGHT_SECONDS", 0.1)
+    [error] = play_over_ranks(tmp_path / "never", monkeypatch, models(Slow(), Slow()), [Assistant]).errors
+    assert re.search(r"rank 1 on .* has stored answers in .*\.jsonl that rank 0 on .* does not see", error.message)
 
 
 def test_two_processes_as_torchrun_starts_them_end_with_the_bytes_of_one(tmp_path: Path) -> None:
@@ -380,3 +438,15 @@ def test_two_processes_as_torchrun_starts_them_end_with_the_bytes_of_one(tmp_pat
     assert alone.returncode == 0, alone.stderr
     assert files_of(tmp_path / "two") == files_of(tmp_path / "one")
     assert alone.stdout.replace("/one/", "/two/") == said[0][0]
+
+
+ENDS = """
+from fgvr_bench.core import ranks
+ranks.BEAT_SECONDS = 0
+ranks.Ranks(ranks.Place(0, 1), lambda: ranks.open_store("127.0.0.1", 0, holds=True)).join()
+raise SystemExit(3)  # as after an error before anybody was sent home
+"""
+
+
+def test_a_command_that_ends_while_its_heart_beats_is_not_aborted() -> None:
+    assert subprocess.run([sys.executable, "-c", ENDS], timeout=120).returncode == 3

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from fgvr_bench.core.host import Host
 from fgvr_bench.core.interrupts import is_request
 from fgvr_bench.core.order import BatchPlan, OpenBatches
 from fgvr_bench.core.parts import PartWriter
-from fgvr_bench.core.ranked import free_space
+from fgvr_bench.core.ranked import comes_to_sight, free_space
 from fgvr_bench.core.ranks import RankLost, Ranks
 from fgvr_bench.core.records import to_line
 from fgvr_bench.core.settings import RunSettings
@@ -27,8 +26,6 @@ from fgvr_bench.errors import FgvrError
 SHARING = "fgvr_bench.miners.sharing"
 DEEDS_OF_MINING = {"load": "load_for", "embed": "embed_for"}
 """What rank 0 may want done for a mining; the miners are no part of the core, so they are named."""
-SIGHT_SECONDS = 30.0
-"""How long a file of another machine may take to be seen on a shared disk."""
 
 
 class Assistant:
@@ -84,8 +81,8 @@ class Assistant:
             self._shelf.close()
             self.ranks.close()
 
-    def _prepare(self, model: int, dataset: int, mark: str) -> dict[str, Any]:
-        """Look a run up; say what it is here, and whether the file `mark` of rank 0 can be seen."""
+    def _prepare(self, model: int, dataset: int, mark: dict[str, str]) -> dict[str, Any]:
+        """Look a run up; say what it is here, and whether rank 0's lock can be seen as it is there."""
         asked, data = self.models[model], self.datasets[dataset]
         self._assembly = assembly = assemble(
             self.plugins,
@@ -97,7 +94,7 @@ class Assistant:
             "inputs": assembly.inputs,
             "versions": assembly.versions,
             "free": free_space(assembly.folder.path),
-            "sees": _comes_to_sight(Path(mark)),
+            "sees": comes_to_sight(lambda: _holds(Path(mark["path"]), mark["content"])),
         }
 
     def _mine(self, deed: str, **content: Any) -> Any:
@@ -170,11 +167,8 @@ def _never() -> bool:
     return False
 
 
-def _comes_to_sight(path: Path) -> bool:
-    """Wait for a file that another machine has written to a shared disk; say whether it can be seen."""
-    deadline = time.monotonic() + SIGHT_SECONDS
-    while not path.exists():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
+def _holds(path: Path, content: str) -> bool:
+    try:
+        return path.read_text(encoding="utf-8") == content
+    except (OSError, ValueError):
+        return False

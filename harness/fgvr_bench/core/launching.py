@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import sys
 import time
@@ -71,7 +70,6 @@ class _Children:
 
     def connect(self) -> Any:
         """Start them; return the store that they will come to."""
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # what a lost connection means is said in our words
         store = open_store(HERE, 0, holds=True)
         context = multiprocessing.get_context("spawn")
         way = multiprocessing.get_start_method()

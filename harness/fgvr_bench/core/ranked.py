@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fgvr_bench.core.answering import UNSURE, Answered
 from fgvr_bench.core.order import OpenBatches
-from fgvr_bench.core.ranks import Ranks
+from fgvr_bench.core.ranks import GO_ON, Ranks
 from fgvr_bench.core.recording import Elsewhere
 from fgvr_bench.core.versions import changes
 from fgvr_bench.core.workforce import OneProcess
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 ROOM = 1 << 26
 ROOM_FOR_AN_ANSWER = 2048
 """Bytes that have to be free where a rank writes: so many, and so many more a question."""
+SIGHT_SECONDS = 60.0
+"""How long what another machine has written may take to be seen on a shared disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +108,30 @@ class SeveralRanks:
                 if stopping():
                     claims.end()
                 yield from self._elsewhere(key)
-            yield from self._elsewhere(key)
+            yield from self._elsewhere(key, to_the_end=True)
             if unsure is not None:
                 raise unsure
             ranks.check_replies()
         finally:
             claims.end()
 
-    def _elsewhere(self, key: str) -> Iterator[Elsewhere]:
-        """Yield how far the other ranks' parts are on disk."""
+    def _elsewhere(self, key: str, to_the_end: bool = False) -> Iterator[Elsewhere]:
+        """Yield how far the other ranks' parts are on disk; at the end, wait until all of it can be seen from here.
+
+        Raises:
+            FgvrError: it cannot; names the rank.
+        """
         for rank in self._ranks.others:
-            if (said := self._ranks.look(f"{key}/synced/{rank}")) is not None:
-                name, upto = json.loads(said)
-                yield Elsewhere(self._assembly.folder.parts / name, upto)
+            if (said := self._ranks.look(f"{key}/synced/{rank}")) is None:
+                continue
+            name, upto = json.loads(said)
+            path = self._assembly.folder.parts / name
+            if to_the_end and not comes_to_sight(lambda: _reaches(path, upto)):  # noqa: B023 - called here
+                raise FgvrError(
+                    f"{self._ranks.name(rank)} has stored answers in {path} that {self._ranks.name(0)} does not see.",
+                    hint=GO_ON,
+                )
+            yield Elsewhere(path, upto)
 
     def again(self) -> SeveralRanks:
         """Go on with the same ranks; one that let go of its model loads it again."""
@@ -134,15 +149,10 @@ class SeveralRanks:
 
 def _agree(assembly: Assembly, shared: Shared) -> None:
     """Let every rank look the run up, and make sure that all see the same and have room."""
-    ranks, folder = shared.ranks, assembly.folder.path
-    mark = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.tmp"
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    mark.touch()
-    try:
-        ranks.order("prepare", model=shared.model, dataset=shared.dataset, mark=str(mark.absolute()))
-        replies = ranks.replies()
-    finally:
-        mark.unlink(missing_ok=True)
+    ranks, folder, held = shared.ranks, assembly.folder.path, assembly.folder.lock_file
+    mark = {"path": str(held.absolute()), "content": held.read_text(encoding="utf-8")}
+    ranks.order("prepare", model=shared.model, dataset=shared.dataset, mark=mark)
+    replies = ranks.replies()
     needed = ROOM + ROOM_FOR_AN_ANSWER * len(assembly.book)
     ours = {"inputs": assembly.inputs, "versions": assembly.versions, "free": free_space(folder), "sees": True}
     for rank, said in {0: ours, **replies}.items():
@@ -170,6 +180,24 @@ def _agree(assembly: Assembly, shared: Shared) -> None:
                 f"{who} has {said['free'] / 1e6:,.0f} MB left for {folder}; this run may take {needed / 1e6:,.0f} MB.",
                 hint="Free some space, or name another folder with --results-dir.",
             )
+
+
+def comes_to_sight(seen: Callable[[], bool]) -> bool:
+    """Wait for what another machine has written to a shared disk; say whether it can be seen."""
+    deadline = time.monotonic() + SIGHT_SECONDS
+    while not seen():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _reaches(path: Path, upto: int) -> bool:
+    try:
+        with open(path, "rb") as file:  # opening asks a server anew how long it is
+            return file.seek(0, os.SEEK_END) >= upto
+    except OSError:
+        return False
 
 
 def free_space(folder: Path) -> int:

@@ -10,14 +10,17 @@ the processes of one machine itself.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
 import platform
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -35,6 +38,8 @@ PATIENCE = 1800.0
 """Seconds that a living rank may take over one step (loading a model, a batch) before it is taken to hang; the variable
 ``FGVR_PATIENCE`` says otherwise."""
 PARTING_SECONDS = 10.0
+STRANGER_SECONDS = 10.0
+"""How long whoever listens where rank 0 should may take over its first word, at least."""
 POLL_SECONDS = 0.02
 PIECE = 4 << 20
 """Bytes of a value of the store; it takes 8 MiB at most."""
@@ -82,7 +87,8 @@ def launched() -> Place | None:
     if count <= 1:
         return None
     absent = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
-    if not 0 <= rank < count or absent:
+    port = os.environ.get("MASTER_PORT", "")
+    if not 0 <= rank < count or absent or not (port.isdecimal() and 0 < int(port) < 1 << 16):
         said = ", ".join(f"{name}={os.environ.get(name)}" for name in (*given, "MASTER_ADDR", "MASTER_PORT"))
         raise UsageError(
             f"the environment says that this is one of several processes, but not rightly which ({said}).",
@@ -286,12 +292,17 @@ class Ranks:
             self._store = self._connect()
             self._store.set(f"host/{self.place.rank}", platform.node())
         except Exception as error:
-            raise RankLost(
-                f"rank {self.place.rank} on {platform.node()} cannot reach rank 0 ({_first_line(error)}).",
-                hint="All ranks have to be started together; see whether MASTER_ADDR and MASTER_PORT can be reached.",
-            ) from error
+            if self.place.rank == 0:
+                does = "cannot be reached by the others"
+                hint = "Set MASTER_ADDR to the name of its machine, and MASTER_PORT to a port that is free there."
+            else:
+                does = "cannot reach rank 0"
+                hint = "All ranks have to be started together; see whether MASTER_ADDR and MASTER_PORT can be reached."
+            who = f"rank {self.place.rank} on {platform.node()}"
+            raise RankLost(f"{who} {does} ({_first_line(error)}).", hint=hint) from error
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._heart.start()
+        atexit.register(self._stand_still)  # a thread that Python's end meets within torch aborts the process
         if self.place.rank == 0:
             self._wait_for_all()
 
@@ -326,13 +337,17 @@ class Ranks:
 
     def close(self) -> None:
         """Let go of the store."""
-        self._closing.set()
-        if self._heart is not None:
-            self._heart.join()
+        self._stand_still()
+        atexit.unregister(self._stand_still)
         try:
             self._end()
         finally:
             self._store = None
+
+    def _stand_still(self) -> None:
+        self._closing.set()
+        if self._heart is not None:
+            self._heart.join(PARTING_SECONDS)
 
     def _there(self, key: str) -> bool:
         with self._reachable():
@@ -437,11 +452,48 @@ class Claims:
 
 
 def open_store(host: str, port: int, holds: bool) -> Any:
-    """Return the key-value store at an address, which this process holds, or else only reaches."""
+    """Return the key-value store at an address, which this process holds, or else only reaches.
+
+    Raises:
+        OSError: there is no such host; nobody is there in time, or somebody who does not speak as a store does.
+    """
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # what a lost connection means is said in our words
     from torch import distributed
 
-    patience = timedelta(seconds=START_SECONDS)
-    return distributed.TCPStore(host, port, None, holds, patience, wait_for_workers=False)  # type: ignore[attr-defined]
+    def opened() -> Any:
+        patience = timedelta(seconds=START_SECONDS)
+        return distributed.TCPStore(host, port, None, holds, patience, wait_for_workers=False)  # type: ignore[attr-defined]
+
+    if holds:
+        socket.getaddrinfo(host, port)
+        return opened()
+    deadline = time.monotonic() + START_SECONDS
+    _wait_for_somebody(host, port, deadline)
+    found: Future[Any] = Future()
+
+    def reach() -> None:
+        try:
+            found.set_result(opened())
+        except BaseException as error:
+            found.set_exception(error)
+
+    threading.Thread(target=reach, name="store", daemon=True).start()
+    try:  # torch itself waits for ever for the first word
+        return found.result(timeout=max(STRANGER_SECONDS, deadline - time.monotonic()))
+    except TimeoutError:
+        raise TimeoutError(f"what listens at {host}:{port} is no store of rank 0") from None
+
+
+def _wait_for_somebody(host: str, port: int, deadline: float) -> None:
+    """Return as soon as a port can be reached; torch says in many lines of its own when it cannot."""
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=STRANGER_SECONDS).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.2)
 
 
 def join_launched(place: Place) -> Ranks:
