@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import tiny
 import tiny_families
 from PIL import Image
 
-from fgvr_bench.core.ahead import read_ahead
 from fgvr_bench.engines.huggingface import HuggingFacePlugin
 from fgvr_bench.engines.huggingface.preparing import on_device
 from fgvr_bench.errors import OutOfMemory
@@ -102,30 +100,6 @@ def test_a_mask_over_pixels_travels_in_bytes_and_reaches_the_model_as_the_proces
     )
     for key in ("pixel_attention_mask", "attention_mask"):
         assert torch.equal(on_device(batch, "cpu")[key], whole[key])
-
-
-def test_what_a_worker_joins_lies_where_the_models_process_reads_it(model: Any) -> None:
-    pairs = zip(tiny.prompts(6), tiny.pictures(6), strict=True)
-    joined = _Joined(model.preparer, list(pairs))
-    (here,), (ahead,) = read_ahead(joined, 0, False), read_ahead(joined, 1, False)
-    assert here.keys() == ahead.keys()
-    assert all(here[key].equal(ahead[key]) for key in ("input_ids", "pixel_values"))
-    assert ahead["pixel_values"].is_shared()
-    assert not here["pixel_values"].is_shared()
-
-
-@dataclass
-class _Joined:
-    """One batch of questions and pictures."""
-
-    preparer: Any
-    pairs: list[Any]
-
-    def __len__(self) -> int:
-        return 1
-
-    def __getitem__(self, number: int) -> Any:
-        return self.preparer.batch([self.preparer.item(*pair) for pair in self.pairs])
 
 
 def test_a_preparer_can_be_read_where_nothing_was_imported_yet(model: Any, tmp_path: Path) -> None:

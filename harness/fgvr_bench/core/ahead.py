@@ -8,9 +8,10 @@ import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from fgvr_bench.core.interrupts import held_interrupts
+from fgvr_bench.core.shared_memory import Packed, is_scarce
 from fgvr_bench.errors import FgvrError
 
 T_co = TypeVar("T_co", covariant=True)
@@ -42,16 +43,19 @@ def as_claimed(batches: Batches[T_co], claims: Claimed | None) -> Iterator[T_co]
 
 
 @dataclass(frozen=True, slots=True)
-class _OrNothing(Generic[T_co]):
-    """Batches, and None for no number: what stands in the queue where a process has claimed enough for now."""
+class _Ordered(Generic[T_co]):
+    """What workers make: batches, and None for no number, which stands where a process has claimed enough for now."""
 
     batches: Batches[T_co]
 
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __getitem__(self, number: int | None) -> T_co | None:
-        return None if number is None else self.batches[number]
+    def __getitem__(self, number: int | None) -> T_co | Packed | None:
+        if number is None:
+            return None
+        batch = self.batches[number]
+        return Packed.of(batch) if is_scarce() else batch
 
 
 def read_ahead(
@@ -69,8 +73,8 @@ def read_ahead(
         return
     from torch.utils.data import DataLoader
 
-    loader: DataLoader[T_co | None] = DataLoader(
-        _OrNothing(batches),  # type: ignore[arg-type]  # a map-style source by protocol, without torch in its bases
+    loader: DataLoader[T_co | Packed | None] = DataLoader(
+        _Ordered(batches),  # type: ignore[arg-type]  # a map-style source by protocol, without torch in its bases
         batch_size=None,
         sampler=claims,
         num_workers=min(workers, len(batches)),
@@ -85,7 +89,7 @@ def read_ahead(
             if batch is not None:
                 if claims is not None:
                     claims.take_up()
-                yield batch
+                yield _unpacked(batch, pin_memory) if isinstance(batch, Packed) else batch
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
@@ -98,6 +102,11 @@ def read_ahead(
 def cores() -> int:
     """Return how many processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _unpacked(packed: Packed, pin_memory: bool) -> Any:
+    batch = packed.unpack()
+    return batch.pin_memory() if pin_memory and hasattr(batch, "pin_memory") else batch
 
 
 def _start_worker(_: int) -> None:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from fgvr_bench.core import shared_memory
 from fgvr_bench.core.checkup import Finding, gigabytes, good, remark, wrong
 from fgvr_bench.core.paths import cache_folder, data_roots
 
@@ -33,6 +34,9 @@ def look_at_machine(results: Path) -> Iterator[Finding]:
             if short
             else good(AREA, text)
         )
+    if shared_memory.is_scarce():
+        text = f"{gigabytes(shared_memory.free_bytes() or 0)} of shared memory free ({shared_memory.PLACE})"
+        yield remark(AREA, text, "Images are read ahead the slower for it. Give a container more: --shm-size=8g.")
     for what, folder, variable in (
         ("the cache", cache_folder(), "FGVR_CACHE"),
         ("fetched data", data_roots()[0], "FGVR_DATA"),

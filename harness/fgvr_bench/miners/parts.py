@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from fgvr_bench.core.ahead import Claimed
 from fgvr_bench.core.images import ImageInvalid, decode_image
+from fgvr_bench.core.shared_memory import is_scarce, shared
 from fgvr_bench.engines.torchvision_ops import Carried
 from fgvr_bench.types import Example
 
@@ -117,13 +118,11 @@ class Parts:
         return int(worker.id) * (AHEAD + 1) + self._made % (AHEAD + 1)
 
     def share(self, workers: int) -> None:
-        """Provide the memory that so many workers write to."""
+        """Provide the memory that so many workers write to, if the system has it."""
         import torch
 
-        slots = workers * (AHEAD + 1)
-        # Made as shared memory: what share_memory_() makes shared is written from end to end first.
-        storage = torch.UntypedStorage._new_shared(slots * SLOT_BYTES)  # type: ignore[no-untyped-call]
-        self.slots = torch.empty(0, dtype=torch.uint8).set_(storage).view(slots, SLOT_BYTES).unbind()
+        if not is_scarce():
+            self.slots = shared((workers * (AHEAD + 1), SLOT_BYTES), torch.uint8).unbind()
 
     def data_of(self, part: Part) -> torch.Tensor:
         """Return the bytes of a part, good until the next one is taken."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from math import prod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from fgvr_bench.core.shared_memory import room
 from fgvr_bench.engines.devices import torch_dtype
 from fgvr_bench.engines.huggingface.answers import AnswerTokens
 from fgvr_bench.engines.huggingface.sharing import find_shared
@@ -182,23 +182,12 @@ def _extended(inputs: dict[str, Any], tokens: list[int]) -> dict[str, Any]:
     return extended
 
 
-def _room(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
-    """Return memory for a joined tensor: of a worker process where the model's process finds it, uncopied."""
-    import torch
-
-    if torch.utils.data.get_worker_info() is None:
-        return torch.empty(shape, dtype=dtype)
-    # As torch's own collation does; `share_memory_` would copy what is not there yet.
-    storage: torch.UntypedStorage = torch.UntypedStorage._new_shared(prod(shape) * dtype.itemsize)  # type: ignore[no-untyped-call]
-    return torch.empty(0, dtype=dtype).set_(storage).view(tuple(shape))
-
-
 def _joined(values: list[torch.Tensor], fill: int, left: bool) -> torch.Tensor:
     """Concatenate along the first dimension; pad the others to the longest, on the left or on the far side."""
     import torch
 
     shape = [max(sizes) for sizes in zip(*(value.shape[1:] for value in values), strict=True)]
-    joined = _room([sum(value.shape[0] for value in values), *shape], values[0].dtype)
+    joined = room([sum(value.shape[0] for value in values), *shape], values[0].dtype)
     if all(list(value.shape[1:]) == shape for value in values):
         return torch.cat(values, out=joined)
     joined.fill_(fill)
