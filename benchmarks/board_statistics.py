@@ -16,8 +16,9 @@ import argparse
 import numpy as np
 from numpy.typing import NDArray
 
-from fgvr_bench.core.ranking import rank, tally
+from fgvr_bench.core.ranking import rank
 from fgvr_bench.core.statistics import clustered_interval, mcnemar_exact, mean_of_datasets, sign_flip_test
+from fgvr_bench.core.tallies import tally
 
 UNEVEN = np.random.default_rng(0).lognormal(4, 0.6, 102).clip(20, 238).astype(int)
 SHAPES = {

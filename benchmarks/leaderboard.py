@@ -2,10 +2,12 @@
 
 Result folders are made up (models of rising skill, six datasets, classes of uneven difficulty) and written as real
 runs.  ``first`` looks through every answer and fills the index; ``again`` finds all in it; ``changed`` does after one
-run was touched.  Each is a process of its own, so the time is that of the command as a user types it.
+run was touched.  Each is a process of its own, so the time is that of the command as a user types it.  Beneath stands how much more memory a
+run more takes, from each size to the next.  ``--others`` measures ``results verify``, ``results merge`` and ``report``
+as well.
 
-    python benchmarks/leaderboard.py --runs 1000
-    python benchmarks/leaderboard.py --runs 1000 --runs 10000 --questions 120
+    python benchmarks/leaderboard.py
+    python benchmarks/leaderboard.py --runs 100 --runs 1000 --runs 10000 --questions 120 --others
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -101,38 +104,73 @@ def _write(
     path.run_file.write_text(canonical_json(content) + "\n")
 
 
-def build(folder: Path, cache: Path) -> tuple[float, float, float]:
-    """Build the board in a process of its own; return seconds, those of a processor, and its highest memory in MiB."""
-    words = [sys.executable, "-m", "fgvr_bench", "leaderboard", "build", str(folder), "--format", "csv"]
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a command took: seconds, those of a processor, and its highest memory in MiB."""
+
+    seconds: float
+    processor: float
+    memory: float
+
+    def __str__(self) -> str:
+        return f" | {self.seconds:>6.2f} {self.processor:>6.2f} {self.memory:>6.1f}"
+
+
+def cost(cache: Path, *words: str, may_fail: bool = False) -> Cost:
+    """Run a command in a process of its own."""
+    command = [sys.executable, "-m", "fgvr_bench", *words]
     begun = time.perf_counter()
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, env={**os.environ, "FGVR_CACHE": str(cache)})
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, env={**os.environ, "FGVR_CACHE": str(cache)}, **quiet)
     _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - begun
-    if status:
-        raise SystemExit("the board could not be built")
-    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    if status and not may_fail:
+        raise SystemExit(f"{' '.join(words)} failed")
+    return Cost(time.perf_counter() - begun, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def of_board(folder: Path, cache: Path, times: int) -> dict[str, Cost]:
+    """Build a board for the first time, again, and after a run was touched."""
+    words = ("leaderboard", "build", str(folder), "--format", "csv")
+    time.sleep(3)  # files that were written just now are looked through twice
+    first = cost(cache, *words)
+    again = sorted((cost(cache, *words) for _ in range(times)), key=lambda each: each.seconds)[times // 2]
+    next(folder.rglob("run.json")).touch()
+    return {"first": first, "again": again, "changed": cost(cache, *words)}
+
+
+def of_others(folder: Path, cache: Path) -> dict[str, Cost]:
+    """Verify (runs that are made up are called wrong), merge and report."""
+    place = folder.parent
+    return {
+        "verify": cost(cache, "results", "verify", str(folder), may_fail=True),
+        "merge": cost(cache, "results", "merge", str(folder), "--into", str(place / "all")),
+        "report": cost(cache, "report", str(folder), "--no-pictures", "--out", str(place / "report")),
+    }
 
 
 def main() -> None:
     """Measure, and print a line a size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, action="append", help="how many runs; several times for several sizes")
-    parser.add_argument("--questions", type=int, default=600, help="questions a run")
+    parser.add_argument("--questions", type=int, default=120, help="questions a run")
     parser.add_argument("--times", type=int, default=3, help="how often a board is built again; the median is told")
+    parser.add_argument("--others", action="store_true", help="measure verify, merge and report too")
     arguments = parser.parse_args()
-    print(f"{'':>17} | {'first':^20} | {'again':^20} | {'changed':^20}")
-    print(f"{'runs':>7} {'questions':>9}" + f" | {'s':>6} {'cpu s':>6} {'MiB':>6}" * 3)
-    for runs in arguments.runs or [1000]:
+    names = ["first", "again", "changed", *(["verify", "merge", "report"] if arguments.others else [])]
+    print(f"{'':>17}" + "".join(f" | {name:^20}" for name in names))
+    print(f"{'runs':>7} {'questions':>9}" + f" | {'s':>6} {'cpu s':>6} {'MiB':>6}" * len(names))
+    before: tuple[int, dict[str, Cost]] | None = None
+    for runs in arguments.runs or [100, 1000, 10000]:
         with tempfile.TemporaryDirectory() as place:
             folder, cache = Path(place, "results"), Path(place, "cache")
             write_runs(folder, runs, arguments.questions)
-            time.sleep(3)  # files that were written just now are looked through twice
-            first = build(folder, cache)
-            again = sorted(build(folder, cache) for _ in range(arguments.times))[arguments.times // 2]
-            next(folder.rglob("run.json")).touch()
-            changed = build(folder, cache)
-        told = "".join(f" | {wall:>6.2f} {cpu:>6.2f} {much:>6.0f}" for wall, cpu, much in (first, again, changed))
-        print(f"{runs:>7,} {arguments.questions:>9,}{told}", flush=True)
+            found = of_board(folder, cache, arguments.times)
+            found |= of_others(folder, cache) if arguments.others else {}
+        print(f"{runs:>7,} {arguments.questions:>9,}" + "".join(map(str, found.values())), flush=True)
+        if before:
+            more = [(found[name].memory - before[1][name].memory) * 1024 / (runs - before[0]) for name in names]
+            print(f"{'KiB a run more':>17}" + "".join(f" | {each:>20.2f}" for each in more), flush=True)
+        before = runs, found
 
 
 if __name__ == "__main__":

@@ -11,17 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from boards import to_csv, to_html, to_json, to_latex, to_markdown, to_text
 from click.testing import CliRunner
 from test_run_story import play
 from toy import Script, ToyModel, ToyPlugin, toy_host
 
 from fgvr_bench.cli.leaderboard import leaderboard
-from fgvr_bench.core.board_data import to_csv, to_json
-from fgvr_bench.core.board_html import to_html
-from fgvr_bench.core.board_latex import to_latex
-from fgvr_bench.core.board_text import to_markdown, to_text
+from fgvr_bench.core.board import Table
 from fgvr_bench.core.index import Found, Index
-from fgvr_bench.core.leaderboard import Table, build_tables
+from fgvr_bench.core.leaderboard import build_tables
 from fgvr_bench.core.placing import MARKERS
 from fgvr_bench.core.rescoring import rescore, write_scores
 from fgvr_bench.core.results import read_runs

@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from boards import to_csv, to_html, to_json, to_latex, to_markdown, to_text
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,12 +21,11 @@ from test_run_story import play
 from toy import Script, ToyModel, ToyPlugin
 
 from fgvr_bench.cli.leaderboard import FORMATS, leaderboard
-from fgvr_bench.core.board_data import inert, to_csv, to_json
-from fgvr_bench.core.board_html import to_html
-from fgvr_bench.core.board_latex import latex, to_latex
-from fgvr_bench.core.board_text import markdown, to_markdown, to_text
-from fgvr_bench.core.leaderboard import Table
-from fgvr_bench.core.placing import LATEX_MARKERS, MARKERS, Place, placed
+from fgvr_bench.core.board import Table
+from fgvr_bench.core.board_data import inert
+from fgvr_bench.core.board_latex import latex
+from fgvr_bench.core.board_text import markdown
+from fgvr_bench.core.placing import LATEX_MARKERS, MARKERS, Place, around
 from fgvr_bench.core.reported import read_reported
 from fgvr_bench.errors import FgvrError
 
@@ -201,10 +201,16 @@ def test_each_format_is_written_kept_current_and_written_over_itself(tmp_path: P
     assert output.read_bytes() != first
 
 
-def test_a_paper_keeps_its_text_around_the_markers_and_its_line_ends() -> None:
-    paper = f"\\section{{A}}\r\n{LATEX_MARKERS.start}\r\nold\r\n{LATEX_MARKERS.end}\r\nThe end.\r\n"
-    after = placed(paper, "new\nboard\n", "latex")
-    assert after == f"\\section{{A}}\r\n{LATEX_MARKERS.start}\r\nnew\r\nboard\r\n{LATEX_MARKERS.end}\r\nThe end.\r\n"
+def test_a_paper_keeps_its_text_around_the_markers_and_its_line_ends(tmp_path: Path) -> None:
+    paper = tmp_path / "paper.tex"
+    text = f"\\section{{A}}\r\n{LATEX_MARKERS.start}\r\nold\r\n{LATEX_MARKERS.end}\r\nThe end.\r\n"
+    paper.write_bytes(text.encode())
+    place = around(paper, "new", "latex")
+    assert not isinstance(place, Place)
+    assert (
+        "".join(place.text(["new\n", "board\n"]))
+        == f"\\section{{A}}\r\n{LATEX_MARKERS.start}\r\nnew\r\nboard\r\n{LATEX_MARKERS.end}\r\nThe end.\r\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -218,8 +224,15 @@ def test_a_paper_keeps_its_text_around_the_markers_and_its_line_ends() -> None:
         ("markdown", f"{MARKERS.end} {MARKERS.start}"),
     ],
 )
-def test_a_file_that_is_no_board_has_no_place_for_one(kind: str, before: str) -> None:
-    assert isinstance(placed(before, "a board\n", kind), Place)
+def test_a_file_that_is_no_board_has_no_place_for_one(tmp_path: Path, kind: str, before: str) -> None:
+    play(tmp_path / "results")
+    mine = tmp_path / "mine"
+    mine.write_text(before)
+    words = ["build", str(tmp_path / "results"), "--format", kind, "--output", str(mine)]
+    done = CliRunner().invoke(leaderboard, words)
+    assert isinstance(done.exception, FgvrError)
+    assert "has no place for one" in str(done.exception)
+    assert mine.read_text() == before
 
 
 def published(folder: Path, *lines: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from boards import to_markdown, to_text
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -16,10 +17,12 @@ from test_run_story import play
 from toy import Script, ToyModel, ToyPlugin
 
 from fgvr_bench.core import ranking as module
-from fgvr_bench.core.board_text import to_markdown, to_text
-from fgvr_bench.core.index import Index, IndexedRun
-from fgvr_bench.core.leaderboard import BLIND, EXPOSURES, Table, build_tables
-from fgvr_bench.core.ranking import Tallies, rank
+from fgvr_bench.core import tallies as tallying
+from fgvr_bench.core.board import BLIND, EXPOSURES, Table
+from fgvr_bench.core.found_runs import IndexedRun
+from fgvr_bench.core.index import Index
+from fgvr_bench.core.leaderboard import build_tables
+from fgvr_bench.core.ranking import rank
 from fgvr_bench.core.statistics import (
     clustered_interval,
     detectable_difference,
@@ -30,6 +33,7 @@ from fgvr_bench.core.statistics import (
     p_of_sums,
     sign_flip_test,
 )
+from fgvr_bench.core.tallies import Tallies
 
 Answers = NDArray[np.bool_]
 
@@ -43,7 +47,7 @@ def answers(skills: list[float], classes: int, each: int, seed: int) -> tuple[li
 
 
 def tally(drawn: list[Answers], clusters: NDArray[np.int32]) -> Tallies:
-    return module.tally([np.packbits(each).tobytes() for each in drawn], clusters)
+    return tallying.tally([np.packbits(each).tobytes() for each in drawn], clusters)
 
 
 def one_by_one(columns: list[tuple[list[Answers], NDArray[np.int32]]]) -> tuple[int, ...]:
@@ -71,9 +75,9 @@ def test_ranks_are_those_of_pairwise_tests_one_at_a_time(seed: int) -> None:
     skills = [-0.3, -0.2, 0.0, 0.1, 0.3, 0.7, 0.8]
     columns = [answers(skills, 30, 12, seed), answers(skills, 20, 20, seed + 100)]
     tallies = [tally(drawn, clusters) for drawn, clusters in columns]
-    assert rank(tallies[:1]).ranks == one_by_one(columns[:1])
-    assert rank(tallies).ranks == one_by_one(columns)
-    assert len(set(rank(tallies).ranks)) > 2, "the test would be empty where all are level"
+    assert tuple(rank(tallies[:1]).ranks) == one_by_one(columns[:1])
+    assert tuple(rank(tallies).ranks) == one_by_one(columns)
+    assert len(set(rank(tallies).ranks.tolist())) > 2, "the test would be empty where all are level"
 
 
 def test_pairs_near_the_verdict_are_tested_and_the_others_keep_a_bound() -> None:
@@ -113,8 +117,8 @@ def test_what_is_level_with_the_best_is_what_no_best_beats() -> None:
     drawn, clusters = answers([0.0, 0.05, 1.5, 1.5], 30, 20, 1)
     found = rank([tally([*drawn, drawn[2]], clusters)])
     top = {place for place, own in enumerate(found.ranks) if own == 1}
-    assert set(found.best) <= top
-    assert found.level == tuple(place in top for place in range(5))
+    assert set(np.flatnonzero(found.best)) <= top
+    assert found.level.tolist() == [place in top for place in range(5)]
 
 
 def test_the_detectable_difference_is_that_of_the_median_pair_at_holms_first_step() -> None:
@@ -126,12 +130,14 @@ def test_the_detectable_difference_is_that_of_the_median_pair_at_holms_first_ste
 
 def test_one_run_alone_has_no_rank_and_no_detectable_difference() -> None:
     drawn, clusters = answers([0.5], 10, 10, 3)
-    assert rank([tally(drawn, clusters)]) == module.Ranking((1,), (True,), (0,), None)
+    found = rank([tally(drawn, clusters)])
+    assert (found.ranks.tolist(), found.level.tolist(), found.detectable) == ([1], [True], None)
+    assert list(found.marks()) == [""], "and nothing stands beside its figure"
 
 
 def test_counts_of_one_class_only_rank_nobody_wrongly() -> None:
     tallies = tally([np.arange(10) < 9, np.arange(10) < 1], np.zeros(10, np.int32))
-    assert rank([tallies]).ranks == (1, 1), "one class can have come out either way"
+    assert rank([tallies]).ranks.tolist() == [1, 1], "one class can have come out either way"
 
 
 def guesses(folder: Path, *models: ToyModel, datasets: tuple[str, ...] = ("toy",), **settings: object) -> None:

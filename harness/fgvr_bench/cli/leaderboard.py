@@ -6,14 +6,17 @@ import contextlib
 import difflib
 import importlib
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import TypeAlias
 
 import click
 
 from fgvr_bench.cli.output import note, progress
-from fgvr_bench.core.files import write_text
+from fgvr_bench.core.files import holds, in_pieces, write_texts
 from fgvr_bench.core.host import host
-from fgvr_bench.core.placing import Place, placed
+from fgvr_bench.core.placing import Place, around
 from fgvr_bench.errors import FgvrError
 
 FORMATS = {
@@ -25,6 +28,8 @@ FORMATS = {
     "html": ("board_html", "to_html"),
 }
 """Module of `fgvr_bench.core` and function that writes each."""
+Board: TypeAlias = Callable[[], Iterator[str]]
+"""Yields a board's text in pieces, as often as it is called; rows are read from disk meanwhile."""
 ENDINGS = {".csv": "csv", ".md": "markdown", ".json": "json", ".tex": "latex", ".html": "html", ".htm": "html"}
 
 
@@ -66,12 +71,13 @@ def build(
     kind = kind or ENDINGS.get(output.suffix.lower() if output else "", "text")
     board = _board(folders or (Path("results"),), kind, strict, reported)
     if output is None:
-        click.echo(board, nl=False)
+        for text in in_pieces(board()):
+            click.echo(text, nl=False)
     else:
         _write_or_check(output, kind, board, check)
 
 
-def _board(folders: tuple[Path, ...], kind: str, strict: bool, reported: bool) -> str:
+def _board(folders: tuple[Path, ...], kind: str, strict: bool, reported: bool) -> Board:
     from fgvr_bench.core.index import Index
     from fgvr_bench.core.leaderboard import build_tables
     from fgvr_bench.core.reported import read_reported
@@ -94,8 +100,8 @@ def _board(folders: tuple[Path, ...], kind: str, strict: bool, reported: bool) -
             )
         tables = build_tables(found.runs, index, read_reported(folders) if reported else ())
     module, name = FORMATS[kind]
-    write: Callable[..., str] = getattr(importlib.import_module(f"fgvr_bench.core.{module}"), name)
-    return write(tables)
+    write: Callable[..., Iterator[str]] = getattr(importlib.import_module(f"fgvr_bench.core.{module}"), name)
+    return partial(write, tables)
 
 
 @contextlib.contextmanager
@@ -104,26 +110,23 @@ def _progress(description: str, total: int | None) -> Iterator[Callable[[int], N
         yield advance
 
 
-def _write_or_check(output: Path, kind: str, board: str, check: bool) -> None:
+def _write_or_check(output: Path, kind: str, board: Board, check: bool) -> None:
     try:
-        before = output.read_bytes().decode("utf-8") if output.exists() else ""
+        place = around(output, "".join(islice(board(), 1)).partition("\n")[0], kind)
     except (OSError, UnicodeDecodeError) as error:
         raise FgvrError(f"{output} cannot be read as text: {error}.") from error
-    place = placed(before, board, kind)
     if isinstance(place, Place):
         raise FgvrError(
             f"{output} is no board and has no place for one; it is left as it is.",
             hint=f"Put the lines {place.start} and {place.end} where the board belongs, or name a new file.",
         )
     if not check:
-        write_text(output, place)
+        write_texts(output, place.text(board()))
         note(f"written to {output}")
-        return
-    if before != place:
-        lines = difflib.unified_diff(
-            before.splitlines(), place.splitlines(), str(output), "what the results give", lineterm=""
-        )
-        click.echo("\n".join(lines))
+    elif not holds(output, place.text(board())):
+        before = output.read_bytes().decode().splitlines() if output.exists() else []
+        after = "".join(place.text(board())).splitlines()
+        click.echo("\n".join(difflib.unified_diff(before, after, str(output), "what the results give", lineterm="")))
         raise FgvrError(
             f"{output} is not current.", hint=f"Bring it up to date: fgvr-bench leaderboard build --output {output}"
         )

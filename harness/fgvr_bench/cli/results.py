@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ import click
 
 from fgvr_bench.cli.output import inert, note, progress
 from fgvr_bench.core.evaluation import main_metric, percent
+from fgvr_bench.core.files import in_pieces, json_pieces
 from fgvr_bench.core.host import host
 from fgvr_bench.core.importing import AnswerFormat, import_run
 from fgvr_bench.errors import FgvrError
@@ -90,14 +91,17 @@ def verify(places: tuple[Path, ...], published: bool, kind: str, roots: tuple[Pa
     knowledge = Knowledge(host(), roots, obtain=published, progress=progress)
     found = Verifier(host(), knowledge, published).verify(places or (Path("results"),), progress)
     if kind == "json":
-        rows = [_row(each) for each in found]
-        click.echo(json.dumps({"format": "fgvr-bench/verification", "version": 1, "runs": rows}, indent=2))
+        told = {"format": "fgvr-bench/verification", "version": 1, "runs": map(_row, found)}
+        for text in in_pieces(json_pieces(told, indent=2)):
+            click.echo(text, nl=False)
+        click.echo()
     else:
         for each in found:
             click.echo(inert(" ".join(_line(each).split())))
-    counts = {state: sum(each.state == state for each in found) for state in ("ok", "wrong", "unfinished")}
-    told = ", ".join(f"{count:,} {state}" for state, count in counts.items() if count or state == "ok")
-    note(f"{told}. Digests find damage, not fraud.")
+    counts = Counter(each.state for each in found)
+    states = ("ok", "wrong", "unfinished")
+    said = ", ".join(f"{counts[state]:,} {state}" for state in states if counts[state] or state == "ok")
+    note(f"{said}. Digests find damage, not fraud.")
     if counts["wrong"]:
         raise FgvrError(f"{counts['wrong']:,} of {len(found):,} runs are not what they claim to be.")
 

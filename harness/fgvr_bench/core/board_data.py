@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from fgvr_bench.core.board_words import figure_heads, lay_out
-from fgvr_bench.core.leaderboard import Figure, Line, Table
+from fgvr_bench.core.board import Figure, Line, Table
+from fgvr_bench.core.board_words import caption, figure_heads
+from fgvr_bench.core.files import json_pieces
 from fgvr_bench.core.results import Column
 from fgvr_bench.core.statistics import ALPHA, LEVEL, POWER
 
@@ -32,22 +32,23 @@ HEADS = [
 ]
 
 
-def to_csv(tables: Sequence[Table]) -> str:
-    """Return a row a figure: of a run, of the options alone, of chance, or reported; shares of 1 in full precision.
+def to_csv(tables: Sequence[Table]) -> Iterator[str]:
+    """Yield a row a figure: of a run, of the options alone, of chance, or reported; shares of 1 in full precision.
 
     ``failed`` is the number of failed questions; the metrics of a run follow by their names.  Averages are left out:
     they are computed from these rows.
     """
-    runs = [run for table in tables for line in table.lines for run in (line.cells or {}).values()]
-    metrics = sorted({name for run in runs for name in run.metrics} - {"failed"})  # the share of that count
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(map(inert, [*HEADS, "questions", "failed", *metrics, "run_id"]))
+    metrics = sorted({name for table in tables for name in table.shown.metrics} - {"failed"})  # the share of that count
+    yield _csv_row(map(inert, [*HEADS, "questions", "failed", *metrics, "run_id"]))
     for table in tables:
         for block in table.blocks:
             for line in block.lines:
-                for row in _rows(table, block.title, line, metrics):
-                    writer.writerow(row)
+                yield from map(_csv_row, _rows(table, block.title, line, metrics))
+
+
+def _csv_row(cells: Iterable[str]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerow(cells)
     return out.getvalue()
 
 
@@ -71,7 +72,7 @@ def _rows(table: Table, title: str, line: Line, metrics: Sequence[str]) -> Itera
 
 def inert(text: str) -> str:
     """Return text that a spreadsheet does not take for a formula, without control characters."""
-    kept = "".join(char if char.isprintable() else " " for char in text)
+    kept = text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
     return (
         f"'{kept}"
         if kept.lstrip()[:1] in {"=", "+", "-", "@", "＝", "＋", "－", "＠"} or text[:1] in {"\t", "\r"}
@@ -79,21 +80,22 @@ def inert(text: str) -> str:
     )
 
 
-def to_json(tables: Sequence[Table]) -> str:
-    """Return everything that a board says as JSON; shares of 1 to 6 decimals."""
+def to_json(tables: Sequence[Table]) -> Iterator[str]:
+    """Yield everything that a board says as JSON; shares of 1 to 6 decimals."""
     content = {
         "format": FORMAT,
         "version": 1,
         "level": LEVEL,
         "alpha": ALPHA,
         "power": POWER,
-        "tables": [_table(table) for table in tables],
+        "tables": map(_table, tables),
     }
-    return json.dumps(content, ensure_ascii=True, allow_nan=False, indent=1) + "\n"
+    yield from json_pieces(content, indent=1)
+    yield "\n"
 
 
 def _table(table: Table) -> dict[str, Any]:
-    standing = table.standing
+    heads = figure_heads(table)
     statistics: list[Any] = [*table.columns, *table.averages]
     return {
         "protocol": table.protocol,
@@ -107,18 +109,16 @@ def _table(table: Table) -> dict[str, Any]:
                 "chance": _rounded(table.chance.get(column)),
                 "options_alone": _rounded(table.blind.get(column)),
             }
-            for column, head in zip(table.columns, figure_heads(table), strict=False)
+            for column, head in zip(table.columns, heads, strict=False)
         ],
-        "heads": [" ".join(head) for head in figure_heads(table)],
-        "pairs_compared": standing.pairs,
+        "heads": [" ".join(head) for head in heads],
+        "pairs_compared": table.standing.pairs,
         "detectable": {
-            each if isinstance(each, str) else " ".join(head): _rounded(standing.detectable(each))
-            for each, head in zip(
-                statistics, [*figure_heads(table)[: len(table.columns)], *table.averages], strict=True
-            )
+            each if isinstance(each, str) else " ".join(head): _rounded(table.standing.detectable.get(each))
+            for each, head in zip(statistics, [*heads[: len(table.columns)], *table.averages], strict=True)
         },
-        "blocks": [{"title": block.title, "rows": [_line(line) for line in block.lines]} for block in table.blocks],
-        "caption": list(lay_out(table).caption),
+        "blocks": ({"title": block.title, "rows": map(_line, block.lines)} for block in table.blocks),
+        "caption": caption(table),
     }
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from fgvr_bench.core.board import REPORTED, Table
 from fgvr_bench.core.board_words import NOTHING, interval, lay_out, percent, rank
-from fgvr_bench.core.leaderboard import REPORTED, Table
 
 PAGE = """\
 <!doctype html>
@@ -83,14 +83,14 @@ tbody.reported { font-style: italic; }
 """
 
 
-def to_html(tables: Sequence[Table]) -> str:
-    """Return the tables as one page; every text on it is escaped, and no script could run."""
+def to_html(tables: Sequence[Table]) -> Iterator[str]:
+    """Yield the tables as one page, piece by piece; every text on it is escaped, and no script could run."""
     from jinja2 import Environment
 
     page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True).from_string(
         PAGE
     )
-    return page.render(
+    return page.generate(
         grids=[lay_out(table) for table in tables],
         nothing=NOTHING,
         reported=REPORTED,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from fgvr_bench.core.board_words import NOTHING, Grid, interval, lay_out, percent, rank
-from fgvr_bench.core.leaderboard import Figure, Table
+from fgvr_bench.core.board import Figure, Line, Table
+from fgvr_bench.core.board_words import Grid, in_turn, interval, joined, percent, rank
 
 HEAD = "% fgvr-bench leaderboard; needs \\usepackage{booktabs}\n"
 SPECIAL = {
@@ -38,11 +38,10 @@ SPECIAL = {
 MARKS = {"best": "", "level": r"$^{\approx}$", "": ""}
 
 
-def to_latex(tables: Sequence[Table]) -> str:
-    """Return the tables as LaTeX; the packages are named at the top."""
-    if not tables:
-        return f"{HEAD}% {NOTHING}"
-    return HEAD + "\n".join(_table(lay_out(table)) for table in tables)
+def to_latex(tables: Sequence[Table]) -> Iterator[str]:
+    """Yield the tables as LaTeX; the packages are named at the top."""
+    yield HEAD if tables else f"{HEAD}% "
+    yield from in_turn(tables, _table)
 
 
 def latex(text: str) -> str:
@@ -62,49 +61,40 @@ def _char(char: str) -> str:
     return char if char.isascii() or "À" <= char <= "ž" else f"{{[}}U+{ord(char):04X}{{]}}"
 
 
-def _table(grid: Grid) -> str:
-    lines = [
-        r"\begin{table}",
-        r"\centering\small\setlength{\tabcolsep}{4pt}",
-        rf"\caption{{{latex(grid.title)}}}",
-        rf"\begin{{tabular}}{{l{'r' * (len(grid.heads) - 1)}}}",
-        r"\toprule",
-        *_heads(grid),
-        r"\midrule",
-    ]
+def _table(grid: Grid) -> Iterator[str]:
+    yield "\\begin{table}\n\\centering\\small\\setlength{\\tabcolsep}{4pt}\n"
+    yield f"\\caption{{{latex(grid.title)}}}\n\\begin{{tabular}}{{l{'r' * (len(grid.heads) - 1)}}}\n\\toprule\n"
+    yield from _heads(grid)
+    yield "\\midrule\n"
     for number, (name, rows) in enumerate(grid.blocks):
         if number:
-            lines.append(r"\midrule")
-        lines.append(rf"\multicolumn{{{len(grid.heads)}}}{{l}}{{\emph{{{latex(name)}}}}} \\")
+            yield "\\midrule\n"
+        yield f"\\multicolumn{{{len(grid.heads)}}}{{l}}{{\\emph{{{latex(name)}}}}} \\\\\n"
         for line, beside in rows:
-            told = [*([latex(rank(line))] if grid.ranked else []), *map(_figure, line.figures), *map(latex, beside)]
-            lines.append(_row([latex(line.label), *told]))
-            limits = [
-                rf"{{\tiny {interval(figure, '--')}}}" if figure and figure.interval else "" for figure in line.figures
-            ]
-            if any(limits):
-                lines[-1] += "[-3pt]"
-                lines.append(_row(["", *([""] if grid.ranked else []), *limits, *[""] * len(beside)]))
-    notes = [latex(sentence) for sentence in grid.caption]
-    lines += [
-        r"\bottomrule",
-        r"\end{tabular}",
-        "",
-        r"\smallskip",
-        rf"\parbox{{\linewidth}}{{\footnotesize {' '.join(notes)}}}",
-    ]
-    return "\n".join([*lines, r"\end{table}", ""])
+            yield from _line(grid, line, beside)
+    yield "\\bottomrule\n\\end{tabular}\n\n\\smallskip\n\\parbox{\\linewidth}{\\footnotesize "
+    yield from joined(" ", map(latex, grid.caption))
+    yield "}\n\\end{table}\n"
 
 
-def _heads(grid: Grid) -> Iterable[str]:
-    """Return the lines of the head, a row for each line of the tallest."""
+def _heads(grid: Grid) -> Iterator[str]:
+    """Yield the lines of the head, a row for each line of the tallest."""
     depth = max(map(len, grid.heads))
     for row in range(depth):
         yield _row(latex(head[row]) if row < len(head) else "" for head in grid.heads)
 
 
-def _row(cells: Iterable[str]) -> str:
-    return " & ".join(cells) + r" \\"
+def _line(grid: Grid, line: Line, beside: Sequence[str]) -> Iterator[str]:
+    """Yield a row of figures and, where any has one, the row of their intervals."""
+    told = [*([latex(rank(line))] if grid.ranked else []), *map(_figure, line.figures), *map(latex, beside)]
+    limits = [rf"{{\tiny {interval(figure, '--')}}}" if figure and figure.interval else "" for figure in line.figures]
+    yield _row([latex(line.label), *told], "[-3pt]" if any(limits) else "")
+    if any(limits):
+        yield _row(["", *([""] if grid.ranked else []), *limits, *[""] * len(beside)])
+
+
+def _row(cells: Iterable[str], skip: str = "") -> str:
+    return f"{' & '.join(cells)} \\\\{skip}\n"
 
 
 def _figure(figure: Figure | None) -> str:

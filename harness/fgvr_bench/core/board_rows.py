@@ -24,12 +24,24 @@ Key = TypeVar("Key", bound=Hashable)
 
 def build_rows(runs: Sequence[StoredRun]) -> list[Row]:
     """Sort the runs of one board into rows; every run is in exactly one cell, and no two labels are equal."""
+    models = _grouped((run.model, run) for run in runs).values()
+    rows = [row for members in models for row in rows_of_model(members)]
+    counts = Counter(label for label, _ in rows)
+    return [(distinct(label, cells) if counts[label] > 1 else label, cells) for label, cells in rows]
+
+
+def rows_of_model(runs: Sequence[StoredRun]) -> list[Row]:
+    """Sort the runs of one model into rows; labels may be equal where what differs was cut from them."""
     rows: list[Row] = []
-    for model, members in _grouped((run.model, run) for run in runs).items():
-        differing = _differing([run.identity for run in members])
-        for _, same in sorted(_grouped((canonical_json(dict(run.identity)), run) for run in members).items()):
-            rows += _rows_of_one(model, _shown(same[0].identity, differing), same)
-    return _distinct(rows)
+    differing = _differing([run.identity for run in runs])
+    for _, same in sorted(_grouped((canonical_json(dict(run.identity)), run) for run in runs).items()):
+        rows += _rows_of_one(runs[0].model, _shown(same[0].identity, differing), same)
+    return rows
+
+
+def distinct(label: str, cells: Mapping[Column, StoredRun]) -> str:
+    """Return a label that another row has as well with the id of one of this row's runs."""
+    return f"{label} (run {min(run.run_id for run in cells.values())})"
 
 
 def _rows_of_one(model: str, parts: list[str], runs: list[StoredRun]) -> list[Row]:
@@ -51,15 +63,6 @@ def _told_apart(twins: list[StoredRun]) -> list[tuple[list[str], StoredRun]]:
         counts = Counter(map(tuple, parts))
         parts = [[*own, one] if counts[tuple(own)] > 1 else own for own, one in zip(parts, more, strict=True)]
     return list(zip(parts, twins, strict=True))
-
-
-def _distinct(rows: list[Row]) -> list[Row]:
-    """Add a run's id to labels that are equal though their rows differ in what was cut from them."""
-    counts = Counter(label for label, _ in rows)
-    return [
-        (f"{label} (run {min(run.run_id for run in cells.values())})" if counts[label] > 1 else label, cells)
-        for label, cells in rows
-    ]
 
 
 def _differing(trees: Sequence[Mapping[str, str]]) -> list[str]:

@@ -2,44 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from textwrap import fill
 
-from fgvr_bench.core.board_words import NOTHING, Grid, interval, lay_out, percent, rank
-from fgvr_bench.core.leaderboard import Figure, Table
+from fgvr_bench.core.board import Figure, Table
+from fgvr_bench.core.board_words import Grid, in_turn, interval, joined, percent, rank
 
 WIDTH = 110
 """Of the lines beneath a table in a terminal."""
 SIGNS = {"best": "*", "level": "≈", "": ""}
+ROWS_AT_ONCE = 200
+"""Rows that are drawn together in a terminal."""
 
 
-def to_markdown(tables: Sequence[Table]) -> str:
-    """Return the tables as Markdown: the main metric in percent, intervals beneath, the best in bold."""
-    return "\n".join(_markdown_table(lay_out(table)) for table in tables) or NOTHING
+def to_markdown(tables: Sequence[Table]) -> Iterator[str]:
+    """Yield the tables as Markdown: the main metric in percent, intervals beneath, the best in bold."""
+    return in_turn(tables, _markdown_table)
 
 
-def _markdown_table(grid: Grid) -> str:
+def _markdown_table(grid: Grid) -> Iterator[str]:
     title, _, metric = grid.title.partition(", ")
-    lines = [
-        f"**{markdown(title)}**, {markdown(metric)}",
-        "",
-        _row("<br>".join(map(markdown, head)) for head in grid.heads),
-        "|" + "|".join([":--", *["--:"] * (len(grid.heads) - 1)]) + "|",
-    ]
+    yield f"**{markdown(title)}**, {markdown(metric)}\n\n"
+    yield _row("<br>".join(map(markdown, head)) for head in grid.heads)
+    yield "|" + "|".join([":--", *["--:"] * (len(grid.heads) - 1)]) + "|\n"
     for name, rows in grid.blocks:
-        lines.append(_row([f"*{markdown(name)}*", *[""] * (len(grid.heads) - 1)]))
+        yield _row([f"*{markdown(name)}*", *[""] * (len(grid.heads) - 1)])
         for line, beside in rows:
             cells = [
                 *([rank(line)] if grid.ranked else []),
                 *map(_markdown_figure, line.figures),
                 *map(markdown, beside),
             ]
-            lines.append(_row([markdown(line.label), *cells]))
-    return "\n".join([*lines, "", "<sub>" + "<br>".join(map(markdown, grid.caption)) + "</sub>", ""])
+            yield _row([markdown(line.label), *cells])
+    yield "\n<sub>"
+    yield from joined("<br>", map(markdown, grid.caption))
+    yield "</sub>\n"
 
 
 def _row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+    return "| " + " | ".join(cells) + " |\n"
 
 
 def _markdown_figure(figure: Figure | None) -> str:
@@ -57,30 +59,57 @@ def markdown(text: str) -> str:
     return "".join(f"&#{ord(char)};" if char in "<>&|`*_[]\\~#" else char for char in kept)
 
 
-def to_text(tables: Sequence[Table]) -> str:
-    """Return the tables as a terminal shows them; the best of a column has a star."""
-    return "\n".join(_text_table(lay_out(table)) for table in tables) or NOTHING
+def to_text(tables: Sequence[Table]) -> Iterator[str]:
+    """Yield the tables as a terminal shows them; the best of a column has a star."""
+    return in_turn(tables, _text_table)
 
 
-def _text_table(grid: Grid) -> str:
-    from tabulate import tabulate
+def _text_table(grid: Grid) -> Iterator[str]:
+    yield f"{plain(grid.title)}\n\n"
+    widths = [0] * len(grid.heads)
+    for rows in _together(_text_rows(grid)):
+        widths = [max(pair) for pair in zip(widths, _widths(grid, rows), strict=True)]
+    ruler = ["x" * width for width in widths]
+    above = max(map(len, grid.heads)) + 1
+    for number, rows in enumerate(_together(_text_rows(grid))):
+        lines = _drawn(grid, [ruler, *rows])
+        del lines[above]
+        yield from (f"{line}\n" for line in (lines[above:] if number else lines))
+    yield "\n"
+    notes = (fill(plain(sentence), WIDTH, subsequent_indent="  ", break_long_words=False) for sentence in grid.caption)
+    yield from joined("\n", notes)
+    yield "\n"
 
-    rows: list[list[str]] = []
+
+def _together(rows: Iterator[list[str]]) -> Iterator[list[list[str]]]:
+    return iter(lambda: list(islice(rows, ROWS_AT_ONCE)), [])
+
+
+def _text_rows(grid: Grid) -> Iterator[list[str]]:
     for number, (name, lines) in enumerate(grid.blocks):
         if number:
-            rows.append([""] * len(grid.heads))
-        rows.append([f"[{plain(name)}]", *[""] * (len(grid.heads) - 1)])
+            yield [""] * len(grid.heads)
+        yield [f"[{plain(name)}]", *[""] * (len(grid.heads) - 1)]
         for line, beside in lines:
             cells = [*([rank(line)] if grid.ranked else []), *map(_text_figure, line.figures), *beside]
-            rows.append([plain(cell) for cell in [line.label, *cells]])
-    body = tabulate(
+            yield [plain(cell) for cell in [line.label, *cells]]
+
+
+def _drawn(grid: Grid, rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table with these rows: heads, a rule, the rows."""
+    from tabulate import tabulate
+
+    return tabulate(
         rows,
         headers=[plain("\n".join(head)) for head in grid.heads],
         disable_numparse=True,
         colalign=("left", *["right"] * (len(grid.heads) - 1)),
-    )
-    notes = [fill(plain(sentence), WIDTH, subsequent_indent="  ", break_long_words=False) for sentence in grid.caption]
-    return f"{plain(grid.title)}\n\n{body}\n\n" + "\n".join(notes) + "\n"
+    ).split("\n")
+
+
+def _widths(grid: Grid, rows: Sequence[Sequence[str]]) -> list[int]:
+    """Return how wide the columns of these rows are drawn: so long are the dashes beneath the heads."""
+    return list(map(len, _drawn(grid, rows)[max(map(len, grid.heads))].split()))
 
 
 def _text_figure(figure: Figure | None) -> str:

@@ -2,53 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fgvr_bench import __version__
-from fgvr_bench.core.leaderboard import BLIND, EXPOSURES, LEAKING, Figure, Line, Table
+from fgvr_bench.core.board import BLIND, EXPOSURES, LEAKING, Figure, Line, Table
 from fgvr_bench.core.results import Column
 from fgvr_bench.core.statistics import ALPHA, POWER
 
 NOTHING = "No complete run yet.\n"
-FROM = {"run": "run", "re-scored": "re-scored", "reported": "reported", "": ""}
+BESIDE = ("parameters", "tokens", "from")
+"""Heads of the columns after the figures, where any row has something to say there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A table's text, laid out; formats escape it and draw the lines."""
+    """A table's text, laid out; formats escape it and draw the lines.  Rows come one by one, whenever asked for."""
 
+    table: Table
     title: str
     heads: tuple[tuple[str, ...], ...]
     """Lines of the head of each column, the model's and the rank's first."""
-    blocks: tuple[tuple[str, tuple[tuple[Line, tuple[str, ...]], ...]], ...]
-    """Title of each block, and of each row the line itself and what stands beside its figures, see `beside`."""
     beside: tuple[str, ...]
     """Heads of the columns after the figures."""
     ranked: bool
     """Whether the second column is the rank."""
-    caption: tuple[str, ...]
+
+    @property
+    def blocks(self) -> Iterator[tuple[str, Iterator[tuple[Line, tuple[str, ...]]]]]:
+        """Title of each block, and of each row the line itself and what stands beside its figures, see `beside`."""
+        for block in self.table.blocks:
+            yield block.title, ((line, self._beside(line)) for line in block.lines)
+
+    @property
+    def caption(self) -> Iterator[str]:
+        """The sentences beneath."""
+        return caption(self.table)
+
+    def _beside(self, line: Line) -> tuple[str, ...]:
+        tokens = "" if line.tokens is None else f"{line.tokens:,.1f}"
+        told = {"parameters": parameters(line.parameters), "tokens": tokens, "from": line.source}
+        return tuple(told[name] for name in self.beside)
 
 
 def lay_out(table: Table) -> Grid:
     """Return a table's words."""
-    ranked = any(line.rank is not None for line in table.lines)
-    columns = {
-        "parameters": [parameters(line.parameters) for line in table.lines],
-        "tokens": ["" if line.tokens is None else f"{line.tokens:,.1f}" for line in table.lines],
-        "from": [FROM[line.source] for line in table.lines],
-    }
-    kept = {name: values for name, values in columns.items() if any(values)}
-    rows = iter(zip(*kept.values(), strict=True)) if kept else iter([()] * len(table.lines))
-    blocks = tuple((block.title, tuple((line, next(rows)) for line in block.lines)) for block in table.blocks)
+    ranked = table.shown.ranked
+    beside = tuple(name for name in BESIDE if name in table.shown.beside)
     return Grid(
+        table,
         title=f"{table.task}, protocol {table.protocol}: {table.metric} in %",
-        heads=(("model",), *((("rank",),) if ranked else ()), *figure_heads(table), *((name,) for name in kept)),
-        blocks=blocks,
-        beside=tuple(kept),
+        heads=(("model",), *((("rank",),) if ranked else ()), *figure_heads(table), *((name,) for name in beside)),
+        beside=beside,
         ranked=ranked,
-        caption=tuple(caption(table)),
     )
+
+
+def in_turn(tables: Sequence[Table], write: Callable[[Grid], Iterator[str]]) -> Iterator[str]:
+    """Yield the tables as text, piece by piece, with an empty line between them."""
+    for number, table in enumerate(tables):
+        if number:
+            yield "\n"
+        yield from write(lay_out(table))
+    if not tables:
+        yield NOTHING
+
+
+def joined(between: str, texts: Iterator[str]) -> Iterator[str]:
+    """Yield texts with something between them, as `str.join` would.
+
+    >>> list(joined(", ", iter("abc")))
+    ['a', ', b', ', c']
+    """
+    for number, text in enumerate(texts):
+        yield f"{between}{text}" if number else text
 
 
 def figure_heads(table: Table) -> list[tuple[str, ...]]:
@@ -99,7 +126,7 @@ def parameters(count: int | None) -> str:
 
 
 def _head(column: Column, table: Table) -> tuple[str, ...]:
-    counts = sorted({line.cells[column].questions for line in table.lines if line.cells and column in line.cells})
+    counts = sorted(table.shown.questions.get(column, ()))
     lines = (*_name(column), *_apart(column, [each for each in table.columns if _name(each) == _name(column)]))
     return (*lines, f"n = {', '.join(f'{count:,}' for count in counts)}") if counts else lines
 
@@ -157,7 +184,7 @@ def _asked(column: Column, table: Table) -> str:
 
 def _statistics(table: Table) -> Iterator[str]:
     standing = table.standing
-    if standing.intervals:
+    if standing.compared:
         yield "With each figure its 95 % interval, clustered by class."
     if standing.pairs:
         yield (
@@ -166,10 +193,10 @@ def _statistics(table: Table) -> Iterator[str]:
             + f" (sign-flip test by class, level {100 * ALPHA:.0f} %, Holm's correction for {standing.pairs:,} "
             f"pair{'s' * (standing.pairs > 1)})."
         )
-    if any(figure and figure.mark == "level" for line in table.lines for figure in line.figures):
+    if table.shown.level:
         yield "≈: not significantly worse than the best of its column."
     named = [(_name(column)[0], column) for column in table.columns] + [(name, name) for name in table.averages]
-    found = [(name, standing.detectable(statistic)) for name, statistic in named]
+    found = [(name, standing.detectable.get(statistic)) for name, statistic in named]
     told = [f"{name} {100 * value:.1f}" for name, value in found if value is not None]
     if told:
         power = f"{100 * POWER:.0f} % power"
@@ -177,11 +204,13 @@ def _statistics(table: Table) -> Iterator[str]:
 
 
 def _cautions(table: Table) -> Iterator[str]:
-    tuned = [line for block in table.blocks if block.title == EXPOSURES["tuned"] for line in block.lines]
+    tuned = [block for block in table.blocks if block.title == EXPOSURES["tuned"]]
     for column in table.columns:
         blind, chance = table.blind.get(column, 0.0), table.chance.get(column, 1.0)
-        met = [line.label for line in tuned if line.cells and column in line.cells]
-        if met and blind > chance + LEAKING:
+        if blind <= chance + LEAKING:
+            continue
+        met = [line.label for block in tuned for line in block.lines if line.cells and column in line.cells]
+        if met:
             yield (
                 f"Caution: the options of {column.dataset} alone give away {100 * blind:.1f} % of the answers (chance "
                 f"{100 * chance:.1f} %), and a model tuned on its train split may have learnt to read them: "

@@ -147,15 +147,76 @@ def advice(error: OSError, instead: str) -> str:
     return f"Name {instead}."
 
 
+PIECE = 1 << 16
+"""Characters that are written at once."""
+
+
+def in_pieces(texts: Iterable[str]) -> Iterator[str]:
+    """Yield texts in larger pieces."""
+    held: list[str] = []
+    size = 0
+    for text in texts:
+        held.append(text)
+        size += len(text)
+        if size >= PIECE:
+            yield "".join(held)
+            held, size = [], 0
+    if held:
+        yield "".join(held)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically (UTF-8, line feeds)."""
+    write_texts(path, [text])
+
+
+def write_texts(path: Path, texts: Iterable[str]) -> None:
+    """Write a text file from pieces, likewise."""
     with atomic_writer(path) as file:
-        file.write(text.encode())
+        for text in texts:
+            file.write(text.encode())
+
+
+def holds(path: Path, texts: Iterable[str]) -> bool:
+    """Say whether a file holds these texts and nothing else."""
+    if not path.exists():
+        return False
+    with open(path, "rb") as file:
+        return all(file.read(len(text)) == text for text in map(str.encode, texts)) and not file.read(1)
 
 
 def readable_json(value: Any) -> str:
     """Return the one spelling of a JSON value that people can read: sorted keys, an indent of two, a line feed."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2, sort_keys=True) + "\n"
+
+
+def json_pieces(value: Any, indent: int, line: str = "\n") -> Iterator[str]:
+    """Yield the JSON of a value as `json.dumps` writes it; an iterator in it becomes a list, written item by item.
+
+    >>> "".join(json_pieces({"a": iter([1, 2]), "b": iter([])}, indent=1))
+    '{\\n "a": [\\n  1,\\n  2\\n ],\\n "b": []\\n}'
+
+    Args:
+        value: what is written; all text in it becomes ASCII.
+        indent: blanks a level.
+        line: what a line begins with; of calls for what is inside.
+    """
+    if isinstance(value, dict):
+        yield from _within("{}", ((f"{json.dumps(name)}: ", each) for name, each in value.items()), indent, line)
+    elif isinstance(value, Iterator):
+        yield from _within("[]", (("", each) for each in value), indent, line)
+    else:
+        yield json.dumps(value, allow_nan=False, indent=indent).replace("\n", line)
+
+
+def _within(brackets: str, items: Iterator[tuple[str, Any]], indent: int, line: str) -> Iterator[str]:
+    inner, empty = line + " " * indent, True
+    yield brackets[0]
+    for name, each in items:
+        yield f"{'' if empty else ','}{inner}{name}"
+        yield from json_pieces(each, indent, inner)
+        empty = False
+    yield brackets[1] if empty else f"{line}{brackets[1]}"
 
 
 def write_json(path: Path, value: Any) -> None:

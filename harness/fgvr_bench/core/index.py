@@ -24,24 +24,22 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fgvr_bench import __version__
 from fgvr_bench.core.checking import Checked, Questions, check_run
 from fgvr_bench.core.files import canonical_json, digest
+from fgvr_bench.core.found_runs import IndexedRun, Runs, indexed
 from fgvr_bench.core.host import Host
 from fgvr_bench.core.paths import cache_folder
 from fgvr_bench.core.progress import Progress, quiet
-from fgvr_bench.core.results import StoredRun, run_files, stored_run
+from fgvr_bench.core.results import run_files, stored_run
 from fgvr_bench.core.run_folder import RunFolder
+from fgvr_bench.core.scratch import CACHE_KIB, database
 from fgvr_bench.core.settings import RunSettings
 from fgvr_bench.core.tasks import find_task
 from fgvr_bench.core.twins import settle_twins
 from fgvr_bench.errors import FgvrError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 VERSION = 1
 SETTLED_NS = 2_000_000_000
@@ -52,34 +50,16 @@ KEPT_TOO = ("card", "facts", "batch_size", "scored_by", "responses_sha256")
 TABLES = """
 CREATE TABLE IF NOT EXISTS questions (digest TEXT PRIMARY KEY, clusters BLOB, chance REAL, blind REAL);
 CREATE TABLE IF NOT EXISTS runs (
-    folder TEXT PRIMARY KEY, stamp TEXT, judge TEXT, content TEXT, questions TEXT, correct BLOB);
-CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, value TEXT);
+    folder TEXT PRIMARY KEY, stamp TEXT, judge TEXT, content BLOB, questions TEXT, correct BLOB);
+CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, value BLOB);
 """
-
-
-@dataclass(frozen=True, slots=True)
-class IndexedRun:
-    """A complete run that is what it claims to be."""
-
-    run: StoredRun
-    """Its column's `question_set` says which questions it was asked: runs of one column were asked the same."""
-    bits: bytes
-    questions: Questions
-
-    @property
-    def correct(self) -> NDArray[np.bool_]:
-        """Whether each answer is right, in the order of ``responses.jsonl``."""
-        import numpy as np
-
-        count = self.run.questions
-        return np.unpackbits(np.frombuffer(self.bits, np.uint8), count=count).astype(bool)
 
 
 @dataclass(slots=True)
 class Found:
     """What was found below some folders."""
 
-    runs: list[IndexedRun] = field(default_factory=list)
+    runs: Runs = field(default_factory=Runs)
     problems: list[str] = field(default_factory=list)
     """A sentence for each run that cannot be used."""
     unfinished: int = 0
@@ -93,7 +73,6 @@ class Index:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path or cache_folder() / "runs.sqlite"
         self._known: dict[str, Questions] = {}
-        self._same: dict[Any, Any] = {}
         self._base = _opened(self._path)
 
     def __enter__(self) -> Index:
@@ -116,30 +95,25 @@ class Index:
             FgvrError: there is no such folder.
         """
         found = Found()
-        read: dict[str, IndexedRun] = {}
-        unknown: list[str] = []
+        runs = found.runs
         for path in (path.parent for folder in folders for path in run_files(folder)):
             if known := self._remembered(path, host):
-                read[known.run.place] = known
+                runs.put(known)
             else:
-                unknown.append(str(path))
-        unknown = list(dict.fromkeys(unknown))
-        with progress("checking runs", len(unknown)) if unknown else contextlib.nullcontext(_nothing) as advance:
-            for place in unknown:
+                runs.expect(path)
+        count, unknown = runs.expected()
+        with progress("checking runs", count) if count else contextlib.nullcontext(_nothing) as advance:
+            for path in unknown:
                 try:
-                    if fresh := self._looked_through(Path(place), host):
-                        read[place] = fresh
+                    if fresh := self._looked_through(path, host):
+                        runs.put(fresh)
                     else:
                         found.unfinished += 1
                 except FgvrError as error:
-                    where = "" if place in error.message else f"{place}: "
+                    where = "" if str(path) in error.message else f"{path}: "
                     found.problems.append(f"left out: {where}{error}")
                 advance(1)
-        kept, problems, found.copies = settle_twins([read[place].run for place in sorted(read, key=_parts)])
-        found.problems += problems
-        for run in kept:
-            read[run.place] = each if (each := read[run.place]).run is run else replace(each, run=run)
-        found.runs = [read[place] for place in sorted((run.place for run in kept), key=_parts)]
+        _settle(found)
         return found
 
     def _remembered(self, path: Path, host: Host) -> IndexedRun | None:
@@ -151,7 +125,7 @@ class Index:
                 return None
             content = json.loads(row[2])
             if row[1] == judge(host, content["inputs"]):
-                return self._indexed(stored_run(path, content, self._same), row[4], self._questions(row[3]))
+                return indexed(stored_run(path, content), row[4], self._questions(row[3]))
         except (KeyError, TypeError, ValueError, AttributeError, FgvrError, sqlite3.Error):
             pass  # it is looked through again
         return None
@@ -179,23 +153,17 @@ class Index:
         if not content.get("complete"):
             return None
         try:
-            stored = stored_run(path, content, self._same)
+            stored = stored_run(path, content)
             checked = check_run(host, path, content, self._known)
+            kept = canonical_json({name: content[name] for name in (*KEPT, *KEPT_TOO) if name in content}).encode()
         except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise FgvrError(f"{folder.run_file} is damaged ({type(error).__name__}: {error}).") from error
         bits = np.packbits(checked.correct).tobytes()
         if stamp and stamp == _stamp(path) and _newest(path) < begun - SETTLED_NS:
-            self._remember(path, stamp, judge(host, content["inputs"]), content, checked, bits)
-        return self._indexed(stored, bits, checked.questions)
+            self._remember(path, stamp, judge(host, content["inputs"]), kept, checked, bits)
+        return indexed(stored, bits, checked.questions)
 
-    def _indexed(self, run: StoredRun, bits: bytes, questions: Questions) -> IndexedRun:
-        column = replace(run.column, question_set=questions.digest)
-        return IndexedRun(replace(run, column=self._same.setdefault(column, column)), bits, questions)
-
-    def _remember(
-        self, path: Path, stamp: str, judged_by: str, content: Mapping[str, Any], checked: Checked, bits: bytes
-    ) -> None:
-        kept = canonical_json({name: content[name] for name in (*KEPT, *KEPT_TOO) if name in content})
+    def _remember(self, path: Path, stamp: str, judged_by: str, kept: bytes, checked: Checked, bits: bytes) -> None:
         asked = checked.questions
         with contextlib.suppress(sqlite3.Error):
             row = (asked.digest, asked.clusters.astype("<i4").tobytes(), asked.chance, asked.blind)
@@ -203,22 +171,31 @@ class Index:
             run = (os.path.realpath(path), stamp, judged_by, kept, asked.digest, bits)
             self._base.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?)", run)
 
-    def recall(self, key: str) -> Any:
-        """Return a value that was kept under `key`, which has to name all that it follows from; else None."""
-        with contextlib.suppress(sqlite3.Error, ValueError):
+    def recall(self, key: str) -> bytes | None:
+        """Return what was kept under `key`, which has to name all that it follows from; else None."""
+        with contextlib.suppress(sqlite3.Error):
             row = self._base.execute("SELECT value FROM kept WHERE key = ?", (key,)).fetchone()
-            return json.loads(row[0]) if row else None
+            return row[0] if row and isinstance(row[0], bytes) else None
         return None
 
-    def keep(self, key: str, value: Any) -> None:
-        """Keep a value (JSON) under a key."""
+    def keep(self, key: str, value: bytes) -> None:
+        """Keep something under a key."""
         with contextlib.suppress(sqlite3.Error):
-            self._base.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (key, canonical_json(value)))
+            self._base.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (key, value))
 
 
-def _parts(place: str) -> tuple[str, ...]:
-    """Return what paths are sorted by."""
-    return Path(place).parts
+def _settle(found: Found) -> None:
+    """Take copies out, and runs of one id that differ with no reason given."""
+    for twins in found.runs.of_one_id():
+        kept, problem, copies = settle_twins([each.run for each in twins])
+        found.copies += copies
+        found.problems += [problem] if problem else []
+        stay = {run.place: run for run in kept}
+        for each in twins:
+            if each.run.place not in stay:
+                found.runs.drop(each)
+            elif stay[each.run.place] is not each.run:
+                found.runs.put(replace(each, run=stay[each.run.place]))
 
 
 def _nothing(n: int) -> None:
@@ -226,14 +203,14 @@ def _nothing(n: int) -> None:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    """Open the database, make it anew where it is damaged or of another version, or hold it in memory alone."""
+    """Open the database, make it anew where it is damaged or of another version, or work without one that lasts."""
     for _ in range(2):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             base = sqlite3.connect(path, timeout=10)
             (version,) = base.execute("PRAGMA user_version").fetchone()
             if version in {0, VERSION}:
-                base.executescript(f"{TABLES}PRAGMA user_version = {VERSION};")
+                base.executescript(f"PRAGMA cache_size = -{CACHE_KIB}; {TABLES}PRAGMA user_version = {VERSION};")
                 return base
             base.close()
         except sqlite3.OperationalError:  # locked, or no place to write
@@ -244,9 +221,7 @@ def _opened(path: Path) -> sqlite3.Connection:
             break
         with contextlib.suppress(OSError):
             path.unlink()
-    base = sqlite3.connect(":memory:")
-    base.executescript(TABLES)
-    return base
+    return database(TABLES)
 
 
 def _files(folder: Path) -> Iterator[os.stat_result]:

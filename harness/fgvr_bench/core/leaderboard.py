@@ -8,96 +8,25 @@ are a block of their own beneath the models, never ranked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
-from functools import cached_property
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import astuple, replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
-from fgvr_bench.core.board_rows import build_rows
+from fgvr_bench.core.board import BLIND, EXPOSURES, REPORTED, Figure, Line, Table
+from fgvr_bench.core.board_store import BoardStore, Row, pictured
 from fgvr_bench.core.reported import Reported, columns_of, fits
 from fgvr_bench.core.results import Column, StoredRun
-from fgvr_bench.core.standing import Entry, Standing, stand
-from fgvr_bench.core.statistics import Interval
+from fgvr_bench.core.scratch import database, sort_key
+from fgvr_bench.core.standing import stand
 
 if TYPE_CHECKING:
-    from fgvr_bench.core.index import Index, IndexedRun
+    from fgvr_bench.core.checking import Questions
+    from fgvr_bench.core.found_runs import IndexedRun
+    from fgvr_bench.core.index import Index
 
-EXPOSURES = {
-    "zero-shot": "zero-shot",
-    "tuned": "tuned on train splits of these datasets",
-    "unknown": "not known what it was trained on",
-}
-"""Blocks of models, in the order in which they stand."""
-BLIND = "without a picture"
-REPORTED = "reported by others, not run here, not ranked"
-LEAKING = 0.05
-"""An option set that gives away this much more than chance is warned of, where tuned models meet it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """What stands in a cell."""
-
-    share: float
-    """Of 1."""
-    interval: Interval | None = None
-    mark: str = ""
-    """``best``, or ``level`` where it is not significantly worse than the best; empty where nothing is claimed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A row of a board."""
-
-    label: str
-    figures: tuple[Figure | None, ...]
-    """One a column, then the harmonic means, then the averages."""
-    rank: int | None = None
-    shared: bool = False
-    """Whether another model has this rank."""
-    parameters: int | None = None
-    tokens: float | None = None
-    """Generated tokens an answer."""
-    source: str = ""
-    """``run``, ``re-scored`` (others asked, scored here), ``reported`` (a figure alone), or empty."""
-    cells: Mapping[Column, StoredRun] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Rows under one heading."""
-
-    title: str
-    lines: tuple[Line, ...]
-
-
-@dataclass(frozen=True)
-class Table:
-    """One board, all asked in one way."""
-
-    protocol: str
-    task: str
-    metric: str
-    """The main metric, whose figures the cells show."""
-    columns: tuple[Column, ...]
-    pairs: tuple[tuple[Column, Column], ...]
-    """Columns of seen and of unseen classes that have a harmonic mean."""
-    averages: tuple[str, ...]
-    """Heads of the averages: ``mean`` over datasets and ``micro``, all questions alike; none for one dataset."""
-    blocks: tuple[Block, ...]
-    standing: Standing
-    blind: Mapping[Column, float]
-    """What the options alone give away."""
-    chance: Mapping[Column, float]
-    classes: Mapping[Column, int]
-    """Number of classes that were asked about."""
-    sources: tuple[str, ...] = ()
-    """Where reported figures are from."""
-
-    @cached_property
-    def lines(self) -> tuple[Line, ...]:
-        """All rows, block by block."""
-        return tuple(line for block in self.blocks for line in block.lines)
+Way = tuple[str, str, str]
+"""Protocol, task and main metric: what runs of one table share."""
 
 
 def build_tables(
@@ -106,128 +35,138 @@ def build_tables(
     """Sort runs into tables; the same runs give the same tables in whatever order they come.
 
     Args:
-        runs: as `Index.read` returns them.
+        runs: as `Index.read` returns them; they are read one by one, and again while tables are gone through.
         index: keeps rankings from one time to the next; None computes them.
         reported: figures of others, to stand beneath.
     """
-    ways: dict[tuple[str, str, str], list[IndexedRun]] = {}
-    for each in sorted(runs, key=lambda each: (each.run.run_id, each.run.place)):
-        way = (each.run.column.protocol, _task(each.run.column), each.run.main_metric)
-        ways.setdefault(way, []).append(each)
+    found = _Sorted(runs)
     tables = []
     claims = list(reported)
-    for way, members in sorted(ways.items()):
-        columns = {each.run.column for each in members}
+    for way in sorted(found.asked):
+        columns = found.asked[way]
         own = [claim for claim in claims if claim.metric == way[2] and any(fits(claim, each) for each in columns)]
         claims = [claim for claim in claims if claim not in own]
-        tables.append(_Maker(way, members, own, index).table())
+        tables.append(_Maker(way, runs, found, own, index).table())
     for way in sorted({(claim.protocol, claim.task, claim.metric) for claim in claims}):
         own = [claim for claim in claims if (claim.protocol, claim.task, claim.metric) == way]
-        tables.append(_Maker(way, [], own, index).table())
+        tables.append(_Maker(way, runs, found, own, index).table())
     return tables
+
+
+class _Sorted:
+    """The numbers of runs, sorted by what they were asked and by their models."""
+
+    def __init__(self, runs: Sequence[IndexedRun]) -> None:
+        self.asked: dict[Way, dict[Column, Questions]] = {}
+        """What the runs of each table were asked."""
+        self._base = database("CREATE TABLE runs (number INTEGER PRIMARY KEY, way BLOB, place BLOB, model TEXT);")
+        for number in range(len(runs)):
+            each = runs[number]
+            run = each.run
+            way = (run.column.protocol, _task(run.column), run.main_metric)
+            self.asked.setdefault(way, {})[run.column] = each.questions
+            row = (number, sort_key(*way), sort_key(run.run_id, run.place), run.model)
+            self._base.execute("INSERT INTO runs VALUES (?, ?, ?, ?)", row)
+
+    def models(self, way: Way) -> Iterator[list[int]]:
+        """Yield each model's runs, by id and path; models in the order of their first ones."""
+        query = """
+            WITH sorted AS (
+                SELECT number, model, ROW_NUMBER() OVER (ORDER BY place, number) AS seat FROM runs WHERE way = ?)
+            SELECT MIN(seat) OVER (PARTITION BY model) AS first, number FROM sorted ORDER BY first, seat
+        """
+        for _, members in groupby(self._base.execute(query, (sort_key(*way),)), lambda found: found[0]):
+            yield [number for _, number in members]
 
 
 class _Maker:
     """Puts one table together."""
 
     def __init__(
-        self, way: tuple[str, str, str], runs: Sequence[IndexedRun], claims: Sequence[Reported], index: Index | None
+        self,
+        way: Way,
+        runs: Sequence[IndexedRun],
+        found: _Sorted,
+        claims: Sequence[Reported],
+        index: Index | None,
     ) -> None:
         self.way, self.claims = way, claims
-        self.of = {each.run.place: each for each in runs}
-        columns = {_pictured(each.run.column) for each in runs} or columns_of(claims)
-        self.columns = sorted(columns, key=astuple)
+        self.asked = {pictured(column): questions for column, questions in found.asked.get(way, {}).items()}
+        self.columns = sorted(set(self.asked) or columns_of(claims), key=astuple)
         self.pairs = seen_and_unseen(self.columns)
-        self.averaged = 1 < len({column.dataset for column in self.columns}) == len(self.columns)
-        rows = build_rows([each.run for each in runs])
-        self.models = [(label, found) for label, cells in rows if (found := _only(cells, "shown"))]
-        self.controls = [(label, found) for label, cells in rows if (found := _only(cells, "blank"))]
-        models, controls = ([self._entry(cells) for _, cells in found] for found in (self.models, self.controls))
-        self.standing = stand(self.columns, models, controls, self.averaged, index)
+        averaged = 1 < len({column.dataset for column in self.columns}) == len(self.columns)
+        self.averages = ("mean", "micro") if averaged and self.asked else ("mean",) if averaged else ()
+        self.store = BoardStore(runs, self.columns)
+        self.store.fill(found.models(way))
+        self.standing = stand(self.store, averaged, index)
 
     def table(self) -> Table:
         blind, chance = self._given("blind"), self._given("chance")
-        models = [(_exposure(cells), self._line(place)) for place, (_, cells) in enumerate(self.models)]
-        found = {title: [line for kind, line in models if kind == name] for name, title in EXPOSURES.items()}
-        found = {title: sorted(lines, key=_order) for title, lines in found.items()}
-        found[BLIND] = [
-            self._bare("options alone (naive Bayes)", blind),
-            self._bare("chance", chance),
-            *(self._control(f"{label}, blank images", cells) for label, cells in self.controls),
-        ]
-        found[REPORTED] = self._reported()
-        if not models and not self.controls:
-            found[BLIND] = []
-        blocks = {title: tuple(line for line in lines if any(line.figures)) for title, lines in found.items()}
+        for row in self.store.rows():
+            runs = self._runs(row)
+            self.store.add(EXPOSURES[_exposure(runs.values())], self._line(row, runs), self._numbers(row))
+        if self.asked:
+            self.store.add(BLIND, self._bare("options alone (naive Bayes)", blind), ordered=False)
+            self.store.add(BLIND, self._bare("chance", chance), ordered=False)
+        for row in self.store.rows(blank=True):
+            self.store.add(BLIND, self._control(row), self._numbers(row), ordered=False)
+        for line in self._reported():
+            self.store.add(REPORTED, line)
+        blocks = map(self.store.block, (*EXPOSURES.values(), BLIND, REPORTED))
         return Table(
             *self.way,
             columns=tuple(self.columns),
             pairs=tuple(self.pairs),
-            averages=self._average_names(),
-            blocks=tuple(Block(title, lines) for title, lines in blocks.items() if lines),
+            averages=self.averages,
+            blocks=tuple(block for block in blocks if block is not None),
+            shown=self.store.shown,
             standing=self.standing,
             blind=blind,
             chance=chance,
-            classes={_pictured(each.run.column): each.questions.classes for each in self.of.values()},
+            classes={column: questions.classes for column, questions in self.asked.items()},
             sources=tuple(sorted({f"{claim.key}: {claim.source}" for claim in self.claims})),
         )
 
-    def _average_names(self) -> tuple[str, ...]:
-        if not self.averaged:
-            return ()
-        return ("mean", "micro") if self.of else ("mean",)
+    def _numbers(self, row: Row) -> dict[Column, int]:
+        """Return the numbers of a row's runs."""
+        return {self.columns[cell.place]: cell.run for cell in row.cells if cell.run is not None}
 
-    def _entry(self, cells: Mapping[Column, StoredRun]) -> Entry:
-        return {column: self.of[run.place] for column, run in cells.items()}
+    def _runs(self, row: Row) -> dict[Column, StoredRun]:
+        return {column: self.store.runs[number].run for column, number in self._numbers(row).items()}
 
-    def _line(self, place: int) -> Line:
-        label, cells = self.models[place]
-        rank = self.standing.rank(place)
+    def _line(self, row: Row, runs: Mapping[Column, StoredRun]) -> Line:
+        figures = {cell.place: cell.figure for cell in row.cells}
+        own = [figures.get(place) for place in range(len(self.columns))]
+        averages = [figures.get(len(self.columns) + number) for number in range(len(self.averages))]
         return Line(
-            label=label,
-            figures=(*self._cells(cells, place), *self._harmonic(cells), *self._averages(place)),
-            rank=rank,
-            shared=rank is not None and self.standing.shared(place),
-            parameters=next((run.parameters for run in cells.values()), None),
-            tokens=_tokens(list(cells.values())),
-            source="re-scored" if any(run.imported for run in cells.values()) else "run",
-            cells=cells,
+            label=row.label,
+            figures=(*own, *self._harmonic(own), *averages),
+            rank=row.rank,
+            shared=row.shared,
+            parameters=next((run.parameters for run in runs.values()), None),
+            tokens=_tokens(list(runs.values())),
+            source=_source(runs.values()),
+            cells=runs,
         )
 
-    def _cells(self, cells: Mapping[Column, StoredRun], place: int | None) -> list[Figure | None]:
-        found: list[Figure | None] = []
-        for column in self.columns:
-            run = cells.get(column)
-            share = None if run is None else main_figure(run)
-            if run is None or share is None:
-                found.append(None)
-                continue
-            interval = self.standing.interval(self.of[run.place])
-            mark = "" if place is None else self.standing.mark(place, column)
-            found.append(Figure(share, interval, mark))
-        return found
-
-    def _averages(self, place: int) -> list[Figure | None]:
-        made: list[Figure | None] = []
-        for name in self._average_names():
-            found = self.standing.average(place, name)
-            made.append(None if found is None else Figure(*found, self.standing.mark(place, name)))
-        return made
-
-    def _harmonic(self, cells: Mapping[Column, StoredRun]) -> list[Figure | None]:
+    def _harmonic(self, figures: Sequence[Figure | None]) -> list[Figure | None]:
         found: list[Figure | None] = []
         for pair in self.pairs:
-            shares = [main_figure(cells[column]) if column in cells else None for column in pair]
-            value = harmonic_mean(*shares)
+            of_pair = (figures[self.columns.index(column)] for column in pair)
+            value = harmonic_mean(*(figure.share if figure else None for figure in of_pair))
             found.append(None if value is None else Figure(value))
         return found
 
-    def _control(self, label: str, cells: Mapping[Column, StoredRun]) -> Line:
-        figures = self._cells(cells, None)
-        shares = [figure.share for figure in figures if figure]
-        source = "re-scored" if any(run.imported for run in cells.values()) else "run"
+    def _control(self, row: Row) -> Line:
+        runs = self._runs(row)
+        figures = {cell.place: cell.figure for cell in row.cells}
+        own = [figures.get(place) for place in range(len(self.columns))]
+        shares = [figure.share for figure in own if figure]
         return Line(
-            label, (*figures, *self._harmonic(cells), *self._plain_averages(shares)), source=source, cells=cells
+            f"{row.label}, blank images",
+            (*own, *self._harmonic(own), *self._plain_averages(shares)),
+            source=_source(runs.values()),
+            cells=runs,
         )
 
     def _bare(self, label: str, shares: Mapping[Column, float], source: str = "") -> Line:
@@ -238,12 +177,11 @@ class _Maker:
     def _plain_averages(self, shares: Sequence[float]) -> list[Figure | None]:
         """Return a mean over datasets of figures that nothing is claimed of, and no micro average."""
         mean = Figure(sum(shares) / len(shares)) if len(shares) == len(self.columns) else None
-        return [mean, None][: len(self._average_names())]
+        return [mean, None][: len(self.averages)]
 
     def _given(self, name: str) -> dict[Column, float]:
         """Return what the questions of each column say of themselves."""
-        asked = {_pictured(each.run.column): each.questions for each in self.of.values()}
-        found = {column: getattr(asked[column], name) for column in self.columns if column in asked}
+        found = {column: getattr(self.asked[column], name) for column in self.columns if column in self.asked}
         return {column: value for column, value in found.items() if value is not None}
 
     def _reported(self) -> list[Line]:
@@ -252,12 +190,7 @@ class _Maker:
             own = [claim for claim in self.claims if (claim.model, claim.key) == (model, key)]
             shares = {column: claim.share for column in self.columns for claim in own if fits(claim, column)}
             lines.append(self._bare(f"{model} [{key}]", shares, "reported"))
-        return sorted(lines, key=_order)
-
-
-def main_figure(run: StoredRun) -> float | None:
-    """Return the run's main figure."""
-    return run.metrics[run.main_metric]
+        return lines
 
 
 def _task(column: Column) -> str:
@@ -265,32 +198,20 @@ def _task(column: Column) -> str:
     return f"{column.task} with field guide" if column.guide else column.task
 
 
-def _pictured(column: Column) -> Column:
-    """Return the column that a control with blank images stands in."""
-    return replace(column, shown="shown")
-
-
-def _only(cells: Mapping[Column, StoredRun], shown: str) -> dict[Column, StoredRun]:
-    return {_pictured(column): run for column, run in cells.items() if (column.shown == "shown") == (shown == "shown")}
-
-
-def _exposure(cells: Mapping[Column, StoredRun]) -> str:
+def _exposure(runs: Collection[StoredRun]) -> str:
     """Return the exposure of a row's runs; one that saw train splits makes it tuned."""
-    kinds = {run.exposure for run in cells.values()}
+    kinds = {run.exposure for run in runs}
     return next(kind for kind in ("tuned", "unknown", "zero-shot") if kind in kinds)
+
+
+def _source(runs: Collection[StoredRun]) -> str:
+    return "re-scored" if any(run.imported for run in runs) else "run"
 
 
 def _tokens(runs: Sequence[StoredRun]) -> float | None:
     counted = [(run.metrics["tokens"], run.questions) for run in runs if run.metrics.get("tokens") is not None]
     total = sum(questions for _, questions in counted)
     return sum((tokens or 0.0) * questions for tokens, questions in counted) / total if total else None
-
-
-def _order(line: Line) -> tuple[int, int, float, str]:
-    """Sort by rank; then rows that have more figures; then by the last figure."""
-    figures = [figure.share for figure in line.figures if figure]
-    best = figures[0] if len(figures) == 1 else sum(figures) / len(figures)
-    return (line.rank or 10**9, -len(figures), -best, line.label)
 
 
 def seen_and_unseen(columns: Sequence[Column]) -> list[tuple[Column, Column]]:

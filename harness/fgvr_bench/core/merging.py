@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -25,6 +25,7 @@ from fgvr_bench.core.results import run_files
 from fgvr_bench.core.run_folder import RunFolder
 from fgvr_bench.core.runner import complete_run
 from fgvr_bench.core.scoring import Scorer, metrics_of
+from fgvr_bench.core.scratch import Pile
 from fgvr_bench.errors import FgvrError
 
 SAME_WAY = ("plan", "batch_size", "alike", "threads")
@@ -35,7 +36,7 @@ SAME_WAY = ("plan", "batch_size", "alike", "threads")
 class Merged:
     """What became of the runs."""
 
-    done: list[tuple[Path, str]] = field(default_factory=list)
+    done: Pile[tuple[Path, str]] = field(default_factory=Pile)
     """Folder of each run in its new place, and ``copied``, ``completed``, ``joined`` or ``there already``."""
     notes: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
@@ -71,28 +72,50 @@ def merge(places: Sequence[Path], into: Path, progress: Progress = quiet, plugin
         FgvrError: there is no such place, or `into` cannot be written to.
     """
     merged = Merged()
-    runs: dict[tuple[str, str, str], list[_Source]] = {}
-    for path in dict.fromkeys(file.parent for place in places for file in run_files(place)):
+    folders = Pile[Path]()
+    for path in (file.parent for place in places for file in run_files(place)):
         try:
-            source = _read(path)
+            folders.add(path, *_headed(path))
         except FgvrError as error:
-            merged.refused.append(str(error))
-            continue
-        key = (source.content["dataset"], source.content["model"], source.content["run_id"])
-        runs.setdefault(key, []).append(source)
-    with progress("merging runs", len(runs)) as advance:
-        for (dataset, model, run), sources in sorted(runs.items()):
-            target = RunFolder.of(into, dataset, model, run)
-            with lock(target.lock_file, f"merging {model} on {dataset}"):
-                try:
-                    done = _merge_one(sources, target, merged.notes)
-                    if _is_answered(target) and _complete(plugins or host(), target, merged.notes):
-                        done = "completed"
-                    merged.done.append((target.path, done))
-                except _Refused as error:
-                    merged.refused.append(error.message)
-            advance(1)
+            merged.refused += [str(error)] if str(error) not in merged.refused else []
+    with progress("merging runs", len(folders)) as advance:
+        for numbers in folders.alike():
+            sources = _whole([folders[number] for number in numbers], merged.refused)
+            if sources:
+                _merge_into(into, sources, merged, plugins)
+            advance(len(numbers))
     return merged
+
+
+def _headed(path: Path) -> tuple[str, str, str]:
+    """Return dataset, model and id that a run is headed with."""
+    content = _content(RunFolder(path))
+    return content["dataset"], content["model"], content["run_id"]
+
+
+def _whole(paths: Iterable[Path], refused: list[str]) -> list[_Source]:
+    """Read the runs of one id; those that are damaged are refused."""
+    sources = []
+    for path in dict.fromkeys(paths):
+        try:
+            sources.append(_read(path))
+        except FgvrError as error:
+            refused.append(str(error))
+    return sources
+
+
+def _merge_into(into: Path, sources: list[_Source], merged: Merged, plugins: Host | None) -> None:
+    """Bring the runs of one id to their place, and complete them where all is answered."""
+    dataset, model, run = (sources[0].content[name] for name in ("dataset", "model", "run_id"))
+    target = RunFolder.of(into, dataset, model, run)
+    with lock(target.lock_file, f"merging {model} on {dataset}"):
+        try:
+            done = _merge_one(sources, target, merged.notes)
+            if _is_answered(target) and _complete(plugins or host(), target, merged.notes):
+                done = "completed"
+            merged.done.add((target.path, done))
+        except _Refused as error:
+            merged.refused.append(error.message)
 
 
 def _is_answered(target: RunFolder) -> bool:
@@ -129,12 +152,22 @@ def _read(path: Path) -> _Source:
         FgvrError: it is not; says what is wrong.
     """
     folder = RunFolder(path)
+    content = _content(folder)
+    if content["complete"]:
+        check_responses(folder, content)
+    return _Source(folder, content)
+
+
+def _content(folder: RunFolder) -> Mapping[str, Any]:
+    """Return a ``run.json`` that is as it was written.
+
+    Raises:
+        FgvrError: it is not; says what is wrong.
+    """
     try:
         content = folder.read_run() or {}
         check_identity(folder, content)
-        if content["complete"]:
-            check_responses(folder, content)
-        return _Source(folder, content)
+        return content
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise FgvrError(f"{folder.run_file} is damaged ({type(error).__name__}: {error}).") from error
 

@@ -3,16 +3,19 @@
 The formulae are those of `core/statistics.py`.  A run is its number of right answers in each class, a row of a matrix;
 the signed sums of runs under many sign patterns are one product of matrices, and the difference of two runs under a
 pattern is the difference of their sums.  Pairs are gone through block by block, several times over rather than once
-with all of them in memory: what is held grows with the runs and with the pairs near a verdict, not with all pairs.
+with all of them in memory, and what was found of those near a verdict is kept on disk: what is held is a few numbers
+a run.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import inf
-from typing import TYPE_CHECKING, Any
+from math import inf, isnan, nan
+from typing import TYPE_CHECKING
 
+from fgvr_bench.core.scratch import NumberRows
 from fgvr_bench.core.statistics import (
     ALPHA,
     AT_ONCE,
@@ -28,6 +31,7 @@ from fgvr_bench.core.statistics import (
     signs,
     with_least_variance,
 )
+from fgvr_bench.core.tallies import Tallies, runs_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,67 +42,51 @@ if TYPE_CHECKING:
 
 FAR = 30.0
 """A pair whose normal p-value is this many times the level at which Holm's rule stops is not looked at."""
-BLOCK = 128
-"""Runs that are held against as many others at once."""
 SIGNS_AT_ONCE = 50
+SUMS_AT_ONCE = 100_000
+"""Numbers: with many runs, fewer signs are taken at once."""
 PAIRS_AT_ONCE = 2000
+PAIRS_HELD = 50_000
+"""Pairs near a verdict that are in memory at once; likewise p-values close to where Holm's rule stops."""
 MOST_PAIRS = 20_000
 """Of more pairs, the median is taken of every second, third, ... one."""
 BINS_BELOW = 46
 """Bits of a double that do not tell its bin: bins of p-values have 64 to a factor of two."""
-VERSION = 4
+VERSION = 5
 """Of this way of ranking; part of the key that rankings are kept under."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tallies:
-    """Some runs' right answers in one column, by class."""
-
-    counts: NDArray[Any]
-    """Right answers, shape (runs, classes), in the smallest type of whole numbers that holds them."""
-    sizes: Numbers
-    """Questions, shape (classes,)."""
-    bits: tuple[bytes, ...]
-    """Of each run's answers, packed; likewise filled up."""
-
-    def of(self, runs: Sequence[int]) -> Tallies:
-        """Return those of some of the runs."""
-        return Tallies(self.counts[list(runs)], self.sizes, tuple(self.bits[run] for run in runs))
-
-    def differing(self, one: int, other: int) -> int:
-        """Return how many questions only one of two runs answers rightly."""
-        return (int.from_bytes(self.bits[one]) ^ int.from_bytes(self.bits[other])).bit_count()
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Ranking:
     """The verdict on some runs, in their order."""
 
-    ranks: tuple[int, ...]
+    ranks: NDArray[np.int32]
     """1 + the number of runs that are significantly better."""
-    level: tuple[bool, ...]
+    level: NDArray[np.bool_]
     """Whether a run is not significantly worse than those with the highest figure."""
-    best: tuple[int, ...]
-    """Places of the highest figure."""
+    best: NDArray[np.bool_]
+    """Whether a run has the highest figure."""
     detectable: float | None
     """The smallest difference that two of them, as alike as the median pair, had been told apart at."""
 
+    def marks(self) -> Iterator[str]:
+        """Yield what stands beside each figure: ``best``, ``level`` or nothing; nothing where a run is alone."""
+        for level, best in zip(self.level, self.best, strict=True):
+            yield "" if len(self.ranks) < 2 else "best" if best else "level" if level else ""
 
-def tally(bits: Sequence[bytes], clusters: NDArray[np.int32]) -> Tallies:
-    """Count right answers by class.
+    def packed(self) -> bytes:
+        """Return all of it as bytes."""
+        numbers = 4 * self.ranks + 2 * self.level + self.best
+        return struct.pack("<d", nan if self.detectable is None else self.detectable) + numbers.astype("<i4").tobytes()
 
-    Args:
-        bits: a bit an answer of each run, as `numpy.packbits` packs them.
-        clusters: number of each question's class, counted from 0.
-    """
-    import numpy as np
+    @classmethod
+    def unpacked(cls, packed: bytes) -> Ranking:
+        """Return what `packed` gave."""
+        import numpy as np
 
-    sizes = np.bincount(clusters)
-    counts = np.empty((len(bits), len(sizes)), np.min_scalar_type(int(sizes.max())))
-    for place, packed in enumerate(bits):
-        correct = np.unpackbits(np.frombuffer(packed, np.uint8), count=len(clusters))
-        counts[place] = np.bincount(clusters, correct, minlength=len(sizes))
-    return Tallies(counts, sizes.astype(np.float64), tuple(bits))
+        (detectable,) = struct.unpack_from("<d", packed)
+        numbers = np.frombuffer(packed, "<i4", offset=8)
+        return cls(numbers >> 2, numbers & 2 > 0, numbers & 1 > 0, None if isnan(detectable) else detectable)
 
 
 def rank(columns: Sequence[Tallies], seed: int = SEED) -> Ranking:
@@ -112,11 +100,13 @@ def rank(columns: Sequence[Tallies], seed: int = SEED) -> Ranking:
     """
     import numpy as np
 
-    runs = len(columns[0].counts)
-    figures = np.sum([each.counts.sum(axis=1, dtype=np.int64) / each.sizes.sum() for each in columns], axis=0)
-    ranks = np.ones(runs, np.int64)
-    best = np.flatnonzero(figures > figures.max() - 1e-12)
-    level = np.ones(runs, bool)
+    runs = len(columns[0])
+    figures = np.zeros(runs)
+    for places in runs_of(runs):
+        for each in columns:
+            figures[places] += each.counts(places).sum(axis=1, dtype=np.int64) / each.sizes.sum()
+    ranks, level = np.ones(runs, np.int64), np.ones(runs, bool)
+    best = figures > figures.max() - 1e-12
     pairs = _Pairs(columns, seed)
     kept, _ = first_kept(pairs.values, pairs.count)
     for one, other, p in pairs:
@@ -124,12 +114,12 @@ def rank(columns: Sequence[Tallies], seed: int = SEED) -> Ranking:
         ahead = figures[one[told]] > figures[other[told]]
         winners, losers = np.where(ahead, (one[told], other[told]), (other[told], one[told]))
         ranks += np.bincount(losers, minlength=runs)
-        level[losers[np.isin(winners, best)]] = False
-    return Ranking(tuple(ranks.tolist()), tuple(level.tolist()), tuple(best.tolist()), _detectable(columns))
+        level[losers[best[winners]]] = False
+    return Ranking(ranks.astype(np.int32), level, best, _detectable(columns))
 
 
 def blocks(runs: int) -> Iterator[tuple[Places, Places]]:
-    """Yield all pairs of runs, the first one's number below the second's, up to `BLOCK` squared at once."""
+    """Yield all pairs of runs, the first one's number below the second's, a block against another at once."""
     import numpy as np
 
     for first in runs_of(runs):
@@ -138,14 +128,6 @@ def blocks(runs: int) -> Iterator[tuple[Places, Places]]:
             below = one < other
             if below.any():
                 yield one[below], other[below]
-
-
-def runs_of(count: int, start: int = 0) -> Iterator[Places]:
-    """Yield the numbers from `start` to `count`, up to `BLOCK` at once."""
-    import numpy as np
-
-    for begin in range(start, count, BLOCK):
-        yield np.arange(begin, min(begin + BLOCK, count))
 
 
 def first_kept(values: Callable[[], Iterator[Numbers]], count: int) -> tuple[float, float]:
@@ -165,16 +147,33 @@ def first_kept(values: Callable[[], Iterator[Numbers]], count: int) -> tuple[flo
         in_bin += np.bincount(piece.view(np.int64) >> BINS_BELOW, minlength=top + 1)
     smaller = 0
     for number in np.flatnonzero(in_bin).tolist():
-        end = float(np.int64((number + 1) << BINS_BELOW).view(np.float64))
+        below, end = (float(np.int64(each << BINS_BELOW).view(np.float64)) for each in (number, number + 1))
         if end * (count - smaller) >= ALPHA:
-            inside = [piece[(piece.view(np.int64) >> BINS_BELOW) == number] for piece in values()]
-            members = np.sort(np.concatenate(inside))
-            levels = ALPHA / (count - smaller - np.arange(len(members)))
-            kept = np.flatnonzero(members >= levels)
-            if len(kept):
-                return float(members[kept[0]]), float(levels[kept[0]])
+            before = smaller
+            for value, times in _rising(values, below, end):
+                level = ALPHA / (count - before)
+                if value >= level:
+                    return value, level
+                before += times
         smaller += int(in_bin[number])
     return inf, ALPHA
+
+
+def _rising(values: Callable[[], Iterator[Numbers]], start: float, end: float) -> Iterator[tuple[float, int]]:
+    """Yield the values from `start` to below `end` in rising order, and how often there is each."""
+    import numpy as np
+
+    while start < end:
+        limit, found, times = end, np.empty(0), np.empty(0, np.int64)
+        for piece in values():
+            own, own_times = np.unique(piece[(piece >= start) & (piece < limit)], return_counts=True)
+            found, places = np.unique(np.concatenate([found, own]), return_inverse=True)
+            times = np.bincount(places, np.concatenate([times, own_times]), len(found)).astype(np.int64)
+            if len(found) > PAIRS_HELD:  # the others are looked for again, if these do not suffice
+                limit = float(found[PAIRS_HELD])
+                found, times = found[:PAIRS_HELD], times[:PAIRS_HELD]
+        yield from zip(found.tolist(), times.tolist(), strict=True)
+        start = limit
 
 
 class _Pairs:
@@ -189,7 +188,7 @@ class _Pairs:
         import numpy as np
 
         self.seed, self.columns = seed, columns
-        self.runs = len(columns[0].counts)
+        self.runs = len(columns[0])
         self.count = self.runs * (self.runs - 1) // 2
         whole = len(columns) == 1
         self.weights = [1.0 if whole else 1 / each.sizes.sum() for each in columns]
@@ -201,16 +200,19 @@ class _Pairs:
             parts = self._parts(runs)
             self.totals[runs], self.norms[runs] = parts.sum(axis=1), (parts**2).sum(axis=1)
         _, self.stop = first_kept(lambda: (normal for _, _, normal in self._normal()), self.count)
-        self.tested: Numbers = np.empty(0)
-        self.tested = self._test()
+        self.tested = NumberRows(1, np.float64)
+        """p-values of the pairs that are tested, in their order."""
+        for one, other in self._near():
+            self.tested.add(self._counted(one, other) if self.countable else self._drawn(one, other))
 
     def __iter__(self) -> Iterator[tuple[Places, Places, Numbers]]:
+        import numpy as np
+
         start = 0
         for one, other, normal in self._normal():
             p, near = self._bounds(normal)
             end = start + int(near.sum())
-            if len(self.tested):
-                p[near] = self.tested[start:end]
+            p[near] = self.tested[np.arange(start, end)].ravel()
             start = end
             yield one, other, p
 
@@ -224,7 +226,7 @@ class _Pairs:
         import numpy as np
 
         weighted = zip(self.columns, self.weights, strict=True)
-        return np.concatenate([each.counts[runs] * weight for each, weight in weighted], axis=1, dtype=np.float64)
+        return np.concatenate([each.counts(runs) * weight for each, weight in weighted], axis=1, dtype=np.float64)
 
     def _normal(self) -> Iterator[tuple[Places, Places, Numbers]]:
         """Yield pairs with the p-values that normal tails would give."""
@@ -249,24 +251,31 @@ class _Pairs:
         near = ~far & (p >= max(ALPHA / self.count, shown)) if self.stop >= shown else np.zeros(len(p), bool)
         return p, near
 
-    def _test(self) -> Numbers:
-        """Return the p-values of the pairs that are to be tested, in their order."""
+    def _near(self) -> Iterator[tuple[Places, Places]]:
+        """Yield the pairs that are to be tested: of one block, or so many that signs are drawn a few times only."""
         import numpy as np
 
-        found = [
-            (one[near], other[near]) for one, other, normal in self._normal() if (near := self._bounds(normal)[1]).any()
-        ]
-        if not found:
-            return np.empty(0)
-        one, other = (np.concatenate([each[side] for each in found]) for side in (0, 1))
-        return self._counted(one, other) if self.countable else self._drawn(one, other)
+        held: list[tuple[Places, Places]] = []
+        count = 0
+        for one, other, normal in self._normal():
+            near = self._bounds(normal)[1]
+            held.append((one[near], other[near]))
+            count += len(held[-1][0])
+            if count and (self.countable or count >= PAIRS_HELD):
+                yield np.concatenate([each for each, _ in held]), np.concatenate([each for _, each in held])
+                held, count = [], 0
+        if count:
+            yield np.concatenate([each for each, _ in held]), np.concatenate([each for _, each in held])
 
     def _counted(self, one: Places, other: Places) -> Numbers:
         """Return exact p-values."""
         import numpy as np
 
-        ends = zip(one.tolist(), other.tolist(), strict=True)
-        return np.array([p_of_sums(np.subtract(*self._parts(np.array(pair))), self.seed) for pair in ends])
+        runs, places = np.unique(np.concatenate([one, other]), return_inverse=True)
+        parts = self._parts(runs)
+        pairs = zip(*places.reshape(2, -1).tolist(), strict=True)
+        found = (p_of_sums(parts[first] - parts[second], self.seed) for first, second in pairs)
+        return np.fromiter(found, np.float64, len(one))
 
     def _drawn(self, one: Places, other: Places) -> Numbers:
         """Return p-values from drawn patterns, those that `p_of_sums` draws."""
@@ -274,16 +283,18 @@ class _Pairs:
 
         found = np.abs(self.totals[one] - self.totals[other]) * (1 - 1e-9)
         outdone = np.zeros(len(one), np.int64)
-        sums = np.empty((self.runs, SIGNS_AT_ONCE))
+        width = max(1, min(SIGNS_AT_ONCE, SUMS_AT_ONCE // self.runs))
+        sums = np.empty((self.runs, width))
         for stream in range(ROUNDS // AT_ONCE):
             drawn = signs(self.seed, AT_ONCE, self.classes, stream)
-            for first in range(0, AT_ONCE, SIGNS_AT_ONCE):
-                own = drawn[first : first + SIGNS_AT_ONCE].T
+            for first in range(0, AT_ONCE, width):
+                own = drawn[first : first + width].T
                 for runs in runs_of(self.runs):
-                    sums[runs] = self._parts(runs) @ own
+                    sums[runs, : own.shape[1]] = self._parts(runs) @ own
                 for start in range(0, len(one), PAIRS_AT_ONCE):
                     part = slice(start, start + PAIRS_AT_ONCE)
-                    reached = np.abs(sums[one[part]] - sums[other[part]]) >= found[part, None]
+                    differences = sums[one[part], : own.shape[1]] - sums[other[part], : own.shape[1]]
+                    reached = np.abs(differences) >= found[part, None]
                     outdone[part] += reached.sum(axis=1)
         p: Numbers = (1 + outdone) / (1 + ROUNDS)
         return p
@@ -293,7 +304,7 @@ def _detectable(columns: Sequence[Tallies]) -> float | None:
     """Return the detectable difference of the pair whose variance is the (upper) median, at Holm's first step."""
     import numpy as np
 
-    runs = len(columns[0].counts)
+    runs = len(columns[0])
     pairs = runs * (runs - 1) // 2
     if not pairs:
         return None
@@ -302,7 +313,7 @@ def _detectable(columns: Sequence[Tallies]) -> float | None:
     for one, other in blocks(runs):
         own = slice(-passed % every, None, every)
         passed += len(one)
-        one, other = one[own], other[own]
+        one, other = one[own].copy(), other[own].copy()  # a view would keep the whole block
         variances = np.zeros(len(one))
         for column in columns:
             first, last = np.unique(one), np.unique(other)
@@ -320,7 +331,7 @@ def _residuals(column: Tallies, runs: Places) -> Numbers:
     """Return residuals whose squared differences add up to the clustered variance of two runs' difference."""
     import numpy as np
 
-    counts, count = column.counts[runs].astype(np.float64), column.sizes.sum()
+    counts, count = column.counts(runs).astype(np.float64), column.sizes.sum()
     if len(column.sizes) < 2:
         return np.zeros_like(counts)
     residuals = counts - (counts.sum(axis=1) / count)[:, None] * column.sizes
@@ -334,6 +345,7 @@ def _spread(column: Tallies, pair: Sequence[int]) -> Spread:
     one, other = pair
     scaled = _residuals(column, np.array(pair))
     count = int(column.sizes.sum())
-    mean = float(column.counts[one].sum(dtype=np.int64) - column.counts[other].sum(dtype=np.int64)) / count
+    right = column.counts(np.array(pair)).sum(axis=1, dtype=np.int64)
+    mean = float(right[0] - right[1]) / count
     spread = Spread(mean, float(((scaled[1] - scaled[0]) ** 2).sum()), degrees_of_freedom(column.sizes), count)
     return with_least_variance(spread, column.differing(one, other))

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from sys import intern
 from typing import Any
 
 from fgvr_bench.core.files import canonical_json
@@ -47,27 +46,6 @@ class Column:
     """Digest of the descriptions before each question (``--field-guide``); empty without."""
     question_set: str = ""
     """Digest of the questions themselves, where somebody has looked (`core/index.py`)."""
-
-
-class Named(Mapping[str, Any]):
-    """A mapping that takes little memory where many have the same names; names and values in their order."""
-
-    __slots__ = ("_names", "_values")
-
-    def __init__(self, names: tuple[str, ...], values: tuple[Any, ...]) -> None:
-        self._names, self._values = names, values
-
-    def __getitem__(self, name: str) -> Any:
-        try:
-            return self._values[self._names.index(name)]
-        except ValueError:
-            raise KeyError(name) from None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,39 +181,31 @@ def run_files(folder: Path) -> Iterator[Path]:
             yield Path(where, "run.json")
 
 
-def stored_run(folder: Path, content: Mapping[str, Any], same: dict[Any, Any] | None = None) -> StoredRun:
+def stored_run(folder: Path, content: Mapping[str, Any]) -> StoredRun:
     """Return a complete run from what its ``run.json`` holds.
-
-    Args:
-        folder: where it lies.
-        content: what the file holds.
-        same: what runs share; handed from one to the next, so that each such thing is in memory once.
 
     Raises:
         KeyError, TypeError, ValueError, AttributeError, OverflowError: it is damaged.
     """
-    same = {} if same is None else same
     metrics, inputs = _checked_metrics(content["metrics"]), content["inputs"]
-    identity = _flat({name: inputs[name] for name in sorted({"model", *inputs} - {*ASKED, *OF_ONE_DATASET})})
-    origin = _flat({name: inputs[name] for name in OF_ONE_DATASET if name in inputs})
-    card, column = content.get("card", {}), _column(str(content["dataset"]), inputs)
-    names = tuple(map(intern, metrics))
-    parameters = content.get("facts", {}).get("parameters") or content.get("card", {}).get("parameters")
+    card = content.get("card", {})
+    canonical_json(card)  # refuses what is no number
+    parameters = content.get("facts", {}).get("parameters") or card.get("parameters")
     return StoredRun(
         place=str(folder),
         run_id=str(content["run_id"]),
-        model=intern(str(content["model"])),
-        dataset=intern(str(content["dataset"])),
-        column=same.setdefault(column, column),
-        identity=same.setdefault(tuple(identity.items()), identity),
-        origin=same.setdefault(tuple(origin.items()), origin),
+        model=str(content["model"]),
+        dataset=str(content["dataset"]),
+        column=_column(str(content["dataset"]), inputs),
+        identity=_flat({name: inputs[name] for name in sorted({"model", *inputs} - {*ASKED, *OF_ONE_DATASET})}),
+        origin=_flat({name: inputs[name] for name in OF_ONE_DATASET if name in inputs}),
         questions=int(content["questions"]),
         failed=int(content["failed"]),
-        metrics=Named(same.setdefault(names, names), tuple(metrics.values())),
-        main_metric=intern(_main_metric(content, metrics)),
-        card=same.setdefault(canonical_json(card), card),
+        metrics=dict(metrics),
+        main_metric=_main_metric(content, metrics),
+        card=card,
         batch_size=int(content["batch_size"]),
-        scored_by=intern(str(content["scored_by"])),
+        scored_by=str(content["scored_by"]),
         responses_sha256=str(content["responses_sha256"]),
         parameters=int(parameters) if isinstance(parameters, int | float) else None,
     )
@@ -262,13 +232,13 @@ def _main_metric(content: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
 def _column(dataset: str, inputs: Mapping[str, Any]) -> Column:
     options, subset = inputs.get("options") or {}, inputs.get("subset") or {}
     return Column(
-        dataset=intern(dataset),
+        dataset=dataset,
         split=str(inputs["dataset"]["split"]),
-        images=intern(str(inputs["dataset"]["digest"])),
+        images=str(inputs["dataset"]["digest"]),
         shown=str(inputs.get("images", "shown")),
         subset=str(subset.get("name", "")),
         members=str(subset.get("digest", "")),
-        options=intern(str(options.get("digest", "none"))),
+        options=str(options.get("digest", "none")),
         miner=f"{options['miner']}, k = {options['k']}" if options else "none",
         protocol=str(inputs["protocol"]),
         task=str(inputs["task"]),
@@ -283,5 +253,5 @@ def _flat(tree: Mapping[str, Any], above: str = "") -> dict[str, str]:
     found: dict[str, str] = {}
     for key, value in tree.items():
         name = f"{above}{key}"
-        found |= _flat(value, f"{name}.") if isinstance(value, dict) else {intern(name): intern(canonical_json(value))}
+        found |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: canonical_json(value)}
     return found

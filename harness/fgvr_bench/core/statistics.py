@@ -430,7 +430,7 @@ def mcnemar_exact(a: ArrayLike, b: ArrayLike) -> float:
     return min(1.0, share)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def t_quantile(share: float, degrees: float) -> float:
     """Return the quantile of Student's t distribution, to 9 decimals, so that all machines agree."""
     from scipy.special import stdtrit

@@ -10,34 +10,25 @@ from fgvr_bench.core.results import StoredRun
 from fgvr_bench.core.run_folder import RunFolder
 
 
-def settle_twins(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[str], int]:
-    """Return the runs that can stand side by side, a sentence for those that cannot, and the number of copies.
+def settle_twins(twins: Sequence[StoredRun]) -> tuple[list[StoredRun], str, int]:
+    """Return which runs of one id can stand side by side, a sentence where none can, and the number of copies.
 
     An id digests all that was declared.  Library versions are not declared; they stand in ``machine.json``.  So runs
     of one id may differ in their answers where their versions do, and then say so.  Where nothing says why they
     differ, none of them is believed.
     """
-    by_id: dict[str, list[StoredRun]] = {}
-    for run in runs:
-        by_id.setdefault(run.run_id, []).append(run)
-    kept: list[StoredRun] = []
-    problems: list[str] = []
-    copies = 0
-    for run_id, twins in by_id.items():
-        different = list({run.responses_sha256: run for run in reversed(twins)}.values())[::-1]
-        copies += len(twins) - len(different)
-        if len(different) == 1:
-            kept += different
-            continue
-        told = _told_apart(different)
-        kept += told
-        if not told:
-            where = ", ".join(run.place for run in different)
-            problems.append(
-                f"left out: {len(different)} runs claim the id {run_id} with different answers, and no machine.json "
-                f"says that their versions differ: {where}."
-            )
-    return kept, problems, copies
+    different = list({run.responses_sha256: run for run in reversed(twins)}.values())[::-1]
+    copies = len(twins) - len(different)
+    if len(different) == 1:
+        return different, "", copies
+    if told := _told_apart(different):
+        return told, "", copies
+    where = ", ".join(run.place for run in different)
+    problem = (
+        f"left out: {len(different)} runs claim the id {twins[0].run_id} with different answers, and no machine.json "
+        f"says that their versions differ: {where}."
+    )
+    return [], problem, copies
 
 
 def _told_apart(twins: Sequence[StoredRun]) -> list[StoredRun]:

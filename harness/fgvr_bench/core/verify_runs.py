@@ -22,6 +22,7 @@ from fgvr_bench.core.known import Knowledge
 from fgvr_bench.core.progress import Progress, quiet
 from fgvr_bench.core.results import StoredRun, run_files, stored_run
 from fgvr_bench.core.run_folder import MACHINE_FORMAT, SEAL, VERSIONS, RunFolder
+from fgvr_bench.core.scratch import Pile
 from fgvr_bench.core.twins import settle_twins
 from fgvr_bench.errors import FgvrError
 
@@ -85,7 +86,7 @@ class Verifier:
     """Whether a run has to have been asked its dataset's own option set, and that to have been checked."""
     _questions: MutableMapping[str, Questions] = field(default_factory=dict)
 
-    def verify(self, places: Sequence[Path], progress: Progress = quiet) -> list[Verified]:
+    def verify(self, places: Sequence[Path], progress: Progress = quiet) -> Sequence[Verified]:
         """Verify all runs at or below `places`, in the order of their paths.
 
         Args:
@@ -98,12 +99,15 @@ class Verifier:
         folders = _folders(places)
         if not folders:
             raise FgvrError(f"there is no run below {', '.join(map(str, places))}.", hint="See: fgvr-bench run --help")
-        found = []
+        found = Pile[Verified]()
         with progress("verifying runs", len(folders)) as advance:
-            for folder, filed in sorted(folders.items()):
-                found.append(self._verified(folder, filed))
-                advance(1)
-        return _without_twins(found)
+            for again in folders.alike():
+                filed = any(folders[place][1] for place in again)
+                each = self._verified(Path(folders[again[0]][0]), filed)
+                found.add(each, *([each.run.run_id] if each.run else []))
+                advance(len(again))
+        _call_out_twins(found)
+        return found
 
     def _verified(self, folder: Path, filed: bool) -> Verified:
         path = RunFolder(folder)
@@ -172,14 +176,14 @@ class Verifier:
         return []
 
 
-def _folders(places: Sequence[Path]) -> dict[Path, bool]:
+def _folders(places: Sequence[Path]) -> Pile[tuple[str, bool]]:
     """Return the folders of runs, and whether each was found below a results folder."""
-    folders: dict[Path, bool] = {}
+    folders = Pile[tuple[str, bool]]()
     for place in places:
         if place.name in FILES and not place.is_dir():
             place = place.parent
         for file in run_files(place):
-            folders[file.parent] = folders.get(file.parent, False) or file.parent != place
+            folders.add((str(file.parent), file.parent != place), *file.parent.parts)
     return folders
 
 
@@ -211,15 +215,12 @@ def _wrong_form(path: RunFolder, content: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def _without_twins(found: Sequence[Verified]) -> list[Verified]:
+def _call_out_twins(found: Pile[Verified]) -> None:
     """Call runs wrong that claim one id with different answers, where nothing says why they differ."""
-    _, problems, _ = settle_twins([each.run for each in found if each.run is not None])
-    told: dict[str, str] = {}
-    for each in found:
-        for problem in problems:
-            if each.run is not None and f"the id {each.run.run_id} " in problem:
-                told[str(each.folder)] = problem.removeprefix("left out: ")
-    return [
-        replace(each, problems=(*each.problems, told[str(each.folder)])) if str(each.folder) in told else each
-        for each in found
-    ]
+    for places in found.alike():
+        if len(places) < 2 or found[places[0]].run is None:
+            continue
+        twins = [(place, found[place]) for place in places]
+        _, problem, _ = settle_twins([each.run for _, each in twins if each.run is not None])
+        for place, each in twins if problem else ():
+            found.replace(place, replace(each, problems=(*each.problems, problem.removeprefix("left out: "))))

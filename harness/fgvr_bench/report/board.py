@@ -12,7 +12,7 @@ from fgvr_bench.core.results import Column, StoredRun
 from fgvr_bench.report.reading import Answers, Sheet, State
 
 if TYPE_CHECKING:
-    from fgvr_bench.core.leaderboard import Figure, Line, Table
+    from fgvr_bench.core.board import Figure, Line, Table
     from fgvr_bench.core.statistics import Interval
 
 
@@ -47,10 +47,10 @@ def _file_safe(run_id: str) -> str:
     return kept[:40] or "run"
 
 
-def board_of(table: Table, keys: Mapping[int, str]) -> dict[str, Any]:
+def board_of(table: Table, keys: Mapping[str, str]) -> dict[str, Any]:
     """Return a board as the page's template takes it.
 
-    ``keys``: of the runs that stand in the report, by the identity of their object; others have no link.
+    ``keys``: of the runs that stand in the report, by their folders; others have no link.
     """
     grid = lay_out(table)
     return {
@@ -72,13 +72,13 @@ def _kinds(heads: Sequence[Any], grid: Any) -> list[str]:
     return ["text", *(["number"] if grid.ranked else []), *["number"] * figures, *[""] * len(grid.beside)]
 
 
-def _row(table: Table, line: Line, beside: Sequence[str], ranked: bool, keys: Mapping[int, str]) -> dict[str, Any]:
+def _row(table: Table, line: Line, beside: Sequence[str], ranked: bool, keys: Mapping[str, str]) -> dict[str, Any]:
     cells = []
     for place, figure in enumerate(line.figures):
         column = table.columns[place] if place < len(table.columns) else None
         run = (line.cells or {}).get(column) if column is not None else None
         chance = table.chance.get(column) if column is not None else None
-        cells.append(_cell(figure, None if run is None else keys.get(id(run)), chance))
+        cells.append(_cell(figure, None if run is None else keys.get(run.place), chance))
     return {
         "label": line.label,
         "ranked": ranked,

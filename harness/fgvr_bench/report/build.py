@@ -24,7 +24,8 @@ from fgvr_bench.report.reading import Answers, Sheet, State, column_key, column_
 from fgvr_bench.report.writing import Target, target_for
 
 if TYPE_CHECKING:
-    from fgvr_bench.core.index import Index, IndexedRun
+    from fgvr_bench.core.found_runs import IndexedRun
+    from fgvr_bench.core.index import Index
 
 PAGE = 500
 """Questions in one piece of data."""
@@ -98,7 +99,7 @@ def build_report(
     if not shown:
         raise FgvrError(f"none of {len(runs)} runs can be shown. {' '.join(built.notes)}")
     target.data("report", _directory(host, shown))
-    keys = {id(each.run): each.key for members in shown.values() for each in members}
+    keys = {each.run.place: each.key for members in shown.values() for each in members}
     boards = [board_of(table, keys) for table in tables]
     context = {"title": settings.title, "boards": boards, "notes": built.notes, "version": __version__}
     built.page = target.finish({**context, "runs": built.runs, "answers": built.answers})
