@@ -2,12 +2,13 @@
 
 Result folders are made up (models of rising skill, six datasets, classes of uneven difficulty) and written as real
 runs.  ``first`` looks through every answer and fills the index; ``again`` finds all in it; ``changed`` does after one
-run was touched.  Each is a process of its own, so the time is that of the command as a user types it.  Beneath stands how much more memory a
-run more takes, from each size to the next.  ``--others`` measures ``results verify``, ``results merge`` and ``report``
-as well.
+run was touched.  Each is a process of its own, so the time is that of the command as a user types it.  Beneath stands
+how much more memory a run more takes, from each size to the next.  ``--others`` measures ``results verify``,
+``results merge`` and ``report`` as well.
 
     python benchmarks/leaderboard.py
-    python benchmarks/leaderboard.py --runs 100 --runs 1000 --runs 10000 --questions 120 --others
+    python benchmarks/leaderboard.py --runs 1000 --questions 600
+    python benchmarks/leaderboard.py --others
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from fgvr_bench.core.tallies import tally
 
 A_RUN = 250
 """Bytes that a run more may cost: numbers of its row and its columns, and its name while folders are listed."""
-FEW, MANY = 100, 500
+FEW, MANY = 80, 400
 DATASETS = ("toy", "toy-2", "toy-3", "toy-4")
 
 
@@ -57,15 +57,23 @@ def many_runs(folder: Path, count: int) -> None:
 
 
 def most_memory(work: Callable[[int], object], count: int) -> int:
-    """Return how many bytes more a piece of work holds at its peak, once it has been done before."""
+    """Return how many bytes more a piece of work holds at its peak, once it has been done before.
+
+    The least of three times: every now and then the interpreter lays its table of names out anew.
+    """
     work(count)
     tracemalloc.start()
     try:
-        before = tracemalloc.get_traced_memory()[0]
-        work(count)
-        return tracemalloc.get_traced_memory()[1] - before
+        return min(_peak(work, count) for _ in range(3))
     finally:
         tracemalloc.stop()
+
+
+def _peak(work: Callable[[int], object], count: int) -> int:
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0]
+    work(count)
+    return tracemalloc.get_traced_memory()[1] - before
 
 
 @pytest.fixture(autouse=True)
@@ -101,5 +109,5 @@ def test_the_memory_of_a_ranking_does_not_grow_with_its_pairs() -> None:
         drawn = generator.random((count, len(classes))) < np.linspace(0.3, 0.9, count)[:, None]
         rank([tally((np.packbits(each).tobytes() for each in drawn), classes)])
 
-    many, few = most_memory(ranked, 400), most_memory(ranked, 40)
-    assert (many - few) / 360 < A_RUN + 9 * len(classes), "what was drawn here among it"
+    many, few = most_memory(ranked, 200), most_memory(ranked, 40)
+    assert (many - few) / 160 < A_RUN + 9 * len(classes), "what was drawn here among it"

@@ -226,7 +226,7 @@ def seen_and_unseen(columns: Sequence[Column]) -> list[tuple[Column, Column]]:
 
 
 def harmonic_mean(seen: float | None, unseen: float | None) -> float | None:
-    """Return ``2 s u / (s + u)``, the figure of generalised zero-shot recognition (Xian et al. 2017, equation 3).
+    """Return ``2 s u / (s + u)``, the figure of generalised zero-shot recognition (Xian et al. 2017, CVPR).
 
     >>> harmonic_mean(0.8, 0.2)
     0.32000000000000006

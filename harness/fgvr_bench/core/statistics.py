@@ -156,7 +156,7 @@ def degrees_of_share(spread: Spread, sizes: Numbers) -> float:
         1 / degrees = 1 / degrees_of_freedom + sum k4_g / (1 - h_g)^2 / (2 (sum k2_g / (1 - h_g))^2)
 
     (moments of an estimated variance matched to a chi-square: Satterthwaite 1946, Biometrics Bulletin 2, 110-114; with
-    kurtosis: Shoemaker 2003, The American Statistician 57, 105-114).  The cumulants of a class's right answers are
+    kurtosis: Shoemaker 2003, The American Statistician 57, 105-114, equation 1, which this is for equal classes).  The cumulants of a class's right answers are
     those of a beta-binomial (Skellam 1948, J. R. Stat. Soc. B 10, 257-261) of the share and the likeness within classes
     that the sample shows; its fourth moment itself tells too little in few classes.  Never fewer than `LEAST_DEGREES`.
     """
@@ -299,7 +299,7 @@ def sign_flip_test(
     Were the models equally good, then each class's difference could as well have had the other sign.  The statistic
     is what is printed: the difference of accuracies, or of their means over `datasets`.  p is the share of all
     sign patterns that give at least the difference found (Fisher 1935, The Design of Experiments, section 21; for
-    clusters: Hayes & Moulton 2017, Cluster Randomised Trials, chapter 10).
+    clusters: Hayes & Moulton 2017, Cluster Randomised Trials, 2nd edition).
 
     All patterns are counted where that can be done: always for 14 classes that differ or fewer, and for any number
     where each answer is right or wrong and there is one statistic over all questions (sums of whole numbers).
