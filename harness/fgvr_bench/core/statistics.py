@@ -156,9 +156,10 @@ def degrees_of_share(spread: Spread, sizes: Numbers) -> float:
         1 / degrees = 1 / degrees_of_freedom + sum k4_g / (1 - h_g)^2 / (2 (sum k2_g / (1 - h_g))^2)
 
     (moments of an estimated variance matched to a chi-square: Satterthwaite 1946, Biometrics Bulletin 2, 110-114; with
-    kurtosis: Shoemaker 2003, The American Statistician 57, 105-114, equation 1, which this is for equal classes).  The cumulants of a class's right answers are
-    those of a beta-binomial (Skellam 1948, J. R. Stat. Soc. B 10, 257-261) of the share and the likeness within classes
-    that the sample shows; its fourth moment itself tells too little in few classes.  Never fewer than `LEAST_DEGREES`.
+    kurtosis: Shoemaker 2003, The American Statistician 57, 105-114, whose equation 1 it is for equal classes).  The
+    cumulants of a class's right answers are those of a beta-binomial (Skellam 1948, J. R. Stat. Soc. B 10, 257-261) of
+    the share and the likeness within classes that the sample shows; its fourth moment itself tells too little in few
+    classes.  Never fewer than `LEAST_DEGREES`.
     """
     count = float(spread.count)
     share = min(max(spread.mean, 0.5 / count), 1 - 0.5 / count)
