@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fgvr_bench.core.ahead import read_ahead
 from fgvr_bench.errors import FgvrError, UsageError
 from finedefics.presets import Recipe
 
@@ -98,19 +99,23 @@ class Prepared(NamedTuple):
     """Why there is no batch.  It travels as a value: exceptions lose their words between processes."""
 
 
+@dataclass(frozen=True, slots=True)
 class PassSource:
-    """What torch's data loader indexes in its workers: a forward pass by its number."""
+    """What workers index: the forward passes that are left, by their numbers."""
 
-    def __init__(
-        self, rows: Sequence[TrainingRow], plan: Plan, process: int, collate: Callable[[Sequence[TrainingRow]], Any]
-    ) -> None:
-        self.rows, self.plan, self.process, self.collate = rows, plan, process, collate
+    rows: Sequence[TrainingRow]
+    plan: Plan
+    process: int
+    """Which of the processes this one is."""
+    collate: Callable[[Sequence[TrainingRow]], Any]
+    first: int = 0
+    """Passes that are done."""
 
     def __len__(self) -> int:
-        return self.plan.steps * self.plan.accumulated
+        return self.plan.steps * self.plan.accumulated - self.first
 
     def __getitem__(self, number: int) -> Prepared:
-        indices = self.plan.of_pass(number, self.process)
+        indices = self.plan.of_pass(self.first + number, self.process)
         rows = [self.rows[index] for index in indices]
         try:
             return Prepared(indices, self.collate(rows))
@@ -122,25 +127,19 @@ class PassSource:
             return Prepared(indices, None, FgvrError(f"a batch could not be prepared ({named}): {reason}."))
 
 
-def read_ahead(source: PassSource, first: int, workers: int) -> Iterator[Prepared]:
-    """Yield the forward passes from number `first` on, prepared in worker processes (0: in this one).
+AHEAD = 4
+"""Passes that each worker prepares ahead."""
+
+
+def prepared_passes(source: PassSource, workers: int) -> Iterator[Prepared]:
+    """Yield the forward passes, prepared in worker processes (0: in this one).
 
     Raises:
         FgvrError: an image could not be read, or a row not be put into tokens; names file and line.
     """
     import torch
-    from torch.utils.data import DataLoader
 
-    loader: Any = DataLoader(
-        source,  # type: ignore[arg-type]
-        batch_size=None,
-        sampler=range(first, len(source)),
-        num_workers=workers,
-        prefetch_factor=4 if workers else None,
-        pin_memory=torch.cuda.is_available() and workers > 0,
-        generator=torch.Generator(),  # its own, so that the model's dropout does not depend on the loader
-    )
-    for prepared in loader:
+    for prepared in read_ahead(source, workers, pin_memory=torch.cuda.is_available(), ahead=AHEAD):
         if prepared.error is not None:
             raise prepared.error
         yield prepared

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fgvr_bench.core.interrupts import first_interrupt
 from fgvr_bench.errors import FgvrError, Stopped
-from finedefics.batches import PassSource, Plan, Prepared, make_plan, read_ahead
+from finedefics.batches import PassSource, Plan, Prepared, make_plan, prepared_passes
 from finedefics.checkpoints import Checkpoints, found
 from finedefics.launching import Conduct
 from finedefics.logbook import Logbook, StepRecord, TrainingWatcher
@@ -73,8 +73,9 @@ class Training:
         """
         first = self._resumed()
         book = Logbook(self.conduct.output if self.accelerator.is_main_process else None, first)
-        source = PassSource(self.rows, self.plan, self.accelerator.process_index, self.stage.collate)
-        passes = read_ahead(source, first * self.plan.accumulated, self.conduct.workers)
+        done = first * self.plan.accumulated
+        source = PassSource(self.rows, self.plan, self.accelerator.process_index, self.stage.collate, done)
+        passes = prepared_passes(source, self.conduct.workers)
         self.module.train()
         window: list[dict[str, torch.Tensor]] = []
         watcher.started(self.stage.name, first, self.plan.steps)

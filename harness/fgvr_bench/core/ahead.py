@@ -71,6 +71,7 @@ def read_ahead(
     if workers == 0 or len(batches) == 0:
         yield from as_claimed(batches, claims)
         return
+    import torch
     from torch.utils.data import DataLoader
 
     loader: DataLoader[T_co | Packed | None] = DataLoader(
@@ -81,6 +82,7 @@ def read_ahead(
         prefetch_factor=ahead,
         pin_memory=pin_memory,
         worker_init_fn=_start_worker,
+        generator=torch.Generator(),  # its own: nothing that others draw may depend on the loader
     )
     with held_interrupts():
         made = iter(loader)
