@@ -22,7 +22,7 @@ from test_run_story import files_of, play
 from toy import Script, ToyModel, ToyPlugin
 
 from fgvr_bench import hookimpl
-from fgvr_bench.core import assisting, ranked
+from fgvr_bench.core import assisting, files, ranked
 from fgvr_bench.core import ranks as ranks_module
 from fgvr_bench.core.assisting import Assistant
 from fgvr_bench.core.order import BatchPlan, OpenBatches
@@ -405,7 +405,7 @@ def test_what_a_rank_has_stored_is_waited_for_where_a_shared_disk_shows_it_late(
     assert not play_over_ranks(tmp_path / "two", monkeypatch, two, [Assistant]).errors
     assert len(two[1].model.asked) > 20
     assert files_of(tmp_path / "two") == files_of(tmp_path / "alone")
-    monkeypatch.setattr(ranked, "SIGHT_SECONDS", 0.1)
+    monkeypatch.setattr(files, "SIGHT_SECONDS", 0.1)
     [error] = play_over_ranks(tmp_path / "never", monkeypatch, models(Slow(), Slow()), [Assistant]).errors
     assert re.search(r"rank 1 on .* has stored answers in .*\.jsonl that rank 0 on .* does not see", error.message)
 

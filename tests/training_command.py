@@ -46,14 +46,19 @@ def started(*words: Any, program: Sequence[str] = PROGRAM, **variables: str) -> 
     return subprocess.Popen(command, env=environment, **pipes)
 
 
-def two_processes(*words: Any, program: Sequence[str] = PROGRAM) -> str:
-    """Carry it out in two processes that train together; return what both said."""
+def two_started(*words: Any, program: Sequence[str] = PROGRAM) -> list[subprocess.Popen[str]]:
+    """Start it in two processes that train together."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = str(taken.getsockname()[1])
     # What torchrun and accelerate launch tell each of their processes.
     told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-    both = [started(*words, program=program, **told, RANK=rank, LOCAL_RANK=rank) for rank in ("0", "1")]
+    return [started(*words, program=program, **told, RANK=rank, LOCAL_RANK=rank) for rank in ("0", "1")]
+
+
+def two_processes(*words: Any, program: Sequence[str] = PROGRAM) -> str:
+    """Carry it out in two processes that train together; return what both said."""
+    both = two_started(*words, program=program)
     said = [process.communicate(timeout=240)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     return "".join(said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import resource
 import shutil
 import signal
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import pytest
 import tiny
-from training_command import LORA, log_of, started, two_processes, typed
+from finedefics.checkpoints import found
+from training_command import LORA, log_of, started, two_processes, two_started, typed
 
 
 @contextlib.contextmanager
@@ -126,6 +128,32 @@ def test_two_processes_train_as_one_with_the_same_batch(rows: Path, base: Path, 
         assert two["terms"] == pytest.approx(one["terms"], abs=1e-5)
         assert two["gradient_norm"] == pytest.approx(one["gradient_norm"], rel=1e-5)
         assert two["temperatures"] == pytest.approx(one["temperatures"], abs=1e-7)
+
+
+def test_processes_that_are_not_alike_or_gone_are_named(tmp_path: Path) -> None:
+    said = two_processes(tmp_path, program=(str(Path(__file__).parent / "unlike_processes.py"),))
+    assert said.count("entered\n") == 2
+    unlike = r"process 1 on .* would train something else than process 0 on .*: rows 12, there 13\."
+    assert len(re.findall(unlike, said)) == 2
+    assert len(re.findall(r"process 1 on .* does not see what process 0 has written to .*of [01]\.", said)) == 2
+    assert said.count("another process of this training has ended") == 1
+    assert not (tmp_path / "rows").exists()
+
+
+def test_ctrl_c_in_one_of_two_processes_ends_both_after_the_step_with_a_checkpoint(
+    rows: Path, base: Path, tmp_path: Path
+) -> None:
+    command = ["tune", rows / "finetune.csv", "-m", base, "-o", tmp_path / "run", *LORA, "--max-steps", "9999"]
+    both = two_started(*command, "--log-every", "1", "--save-every", "9999")
+    assert both[0].stdout is not None
+    for line in both[0].stdout:
+        if "step 2" in line:
+            both[1].send_signal(signal.SIGINT)
+            break
+    said = [process.communicate(timeout=240)[0] for process in both]
+    assert [process.returncode for process in both] == [1, 1], said
+    [(step, _)] = found(tmp_path / "run")
+    assert f"stopped after step {step} of 9999. Type the same command again" in " ".join(said[0].split())
 
 
 @pytest.fixture(scope="module")

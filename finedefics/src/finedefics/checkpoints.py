@@ -17,6 +17,7 @@ from typing import Any
 
 from fgvr_bench.core.files import read_json, sync_folder, write_json
 from fgvr_bench.errors import FgvrError
+from finedefics.launching import PeerGone, peers_named
 from finedefics.sharding import gathered_weights, load_optimizer, save_optimizer, scatter_weights, sharding_of
 
 FORMAT, VERSION = "finedefics/checkpoint", 1
@@ -93,6 +94,7 @@ class Checkpoints:
         """Write the checkpoint of a step; called by every process.
 
         Raises:
+            PeerGone: another process could not; it says why.
             FgvrError: the disk is full or the folder cannot be written to; the last whole checkpoint stays.
         """
         main = self._accelerator.is_main_process
@@ -101,14 +103,17 @@ class Checkpoints:
             if main:
                 clear_unfinished(self._folder)
                 unfinished.mkdir(parents=True)
-            self._accelerator.wait_for_everyone()
-            self._write(unfinished, step)
-            self._accelerator.wait_for_everyone()
+            with peers_named():
+                self._accelerator.wait_for_everyone()
+                self._write(unfinished, step)
+                self._accelerator.wait_for_everyone()
             if main:
                 _sync(unfinished)
                 os.replace(unfinished, self._folder / f"checkpoint-{step:06d}")
                 sync_folder(self._folder)
                 self.drop_surplus()
+        except PeerGone:  # it says why, and what is unfinished is cleared away by the next execution
+            raise
         except Exception as error:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise self._explained(step, error) from error

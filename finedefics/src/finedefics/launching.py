@@ -64,7 +64,37 @@ class Processes:
     def first_alone(self) -> Iterator[None]:
         """Let nobody on before every process, the first one with its own work, is through the block."""
         yield
-        self._state.wait_for_everyone()
+        with peers_named():
+            self._state.wait_for_everyone()
+
+
+PEER_GONE = ("gloo", "Connection closed by peer", "Connection reset by peer", "Socket Timeout", "NCCL")
+"""What stands in the messages of a collective operation that another process has left."""
+
+
+class PeerGone(FgvrError):
+    """Another process of this training has ended."""
+
+
+@contextlib.contextmanager
+def peers_named() -> Iterator[None]:
+    """Put into words that another process of this training is gone.
+
+    Raises:
+        PeerGone: it is.
+    """
+    from torch import distributed
+
+    try:
+        yield
+    except RuntimeError as error:
+        text = " ".join(str(error).split())
+        if not isinstance(error, distributed.DistError) and not any(sign in text for sign in PEER_GONE):
+            raise
+        raise PeerGone(
+            f"another process of this training has ended ({text[:200]}).",
+            hint="Look at what it said. The same command goes on from the last checkpoint.",
+        ) from error
 
 
 def make_accelerator(recipe: Recipe, device: str, conduct: Conduct) -> Any:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fgvr_bench.core.files import canonical_json, read_json, write_json
+from fgvr_bench.core.files import canonical_json, comes_to_sight, read_json, write_json
 from fgvr_bench.core.locks import lock
-from fgvr_bench.core.run_folder import RunFolder, describe_machine
+from fgvr_bench.core.run_folder import RunFolder, describe_machine, file_digest
 from fgvr_bench.core.versions import changes, library_versions
 from fgvr_bench.errors import FgvrError, UsageError
 from fgvr_bench.types import Json
@@ -67,6 +68,7 @@ def enter(
     Raises:
         FgvrError: it holds another; names what differs.
     """
+    _agree(facts)
     if output is None:
         return
     if accelerator.is_main_process:
@@ -83,6 +85,52 @@ def enter(
             write_json(output / FACTS, {"format": FORMAT, "version": VERSION, **facts})
         _note_execution(output, watcher)
     accelerator.wait_for_everyone()
+    _see_the_same(output)
+
+
+def _agree(facts: Mapping[str, Json]) -> None:
+    """Make sure that all processes would train the same, with the same libraries.
+
+    Raises:
+        FgvrError: one would not; names it, its host and what differs.
+    """
+    said = {"host": platform.node(), "facts": {**facts, "model_name": None}, "versions": _libraries()}
+    first, *others = _from_all(said)
+    for rank, other in enumerate(others, 1):
+        if differing := changes(first["versions"], other["versions"]) + _differing(first["facts"], other["facts"]):
+            raise FgvrError(
+                f"process {rank} on {other['host']} would train something else than process 0 on {first['host']}: "
+                f"{'; '.join(differing[:4])}.",
+                hint="Give all machines the same rows, checkpoint and libraries, and start all again.",
+            )
+
+
+def _see_the_same(output: Path) -> None:
+    """Make sure that all processes see the folder that the first one has made, and the same checkpoints in it.
+
+    Raises:
+        FgvrError: one does not; names it and its host.
+    """
+
+    def view() -> list[Any]:
+        facts = output / FACTS
+        return [file_digest(facts) if facts.is_file() else None, [step for step, _ in found(output)]]
+
+    first, *_ = _from_all(view())
+    for rank, (host, sees) in enumerate(_from_all((platform.node(), comes_to_sight(lambda: view() == first)))):
+        if not sees:
+            raise FgvrError(
+                f"process {rank} on {host} does not see what process 0 has written to {output}.",
+                hint="Name a folder that all machines share (--output).",
+            )
+
+
+def _from_all(said: Any) -> list[Any]:
+    """Return what each process says, in their order."""
+    from accelerate.utils import gather_object
+
+    whole: list[Any] = gather_object([said])
+    return whole
 
 
 def read_facts(output: Path) -> dict[str, Any]:
@@ -111,14 +159,15 @@ def _refuse_another(output: Path, before: Mapping[str, Any], now: Mapping[str, A
         kept = {name: facts.get(name) for name in now if name not in {"recipe", "model_name"}}
         return {**kept, **dict(facts.get("recipe", {}))}
 
-    old, new = flat(before), flat(now)
-    differing = [name for name in new if old.get(name) != new[name]]
-    if differing:
-        said = "; ".join(f"{name} {_short(old.get(name))}, now {_short(new[name])}" for name in differing[:4])
+    if differing := _differing(flat(before), flat(now), "now "):
         raise UsageError(
-            f"{output} holds a run with other settings ({said}).",
+            f"{output} holds a run with other settings ({'; '.join(differing[:4])}).",
             hint="Give another --output, the same settings to go on, or --fresh to start over.",
         )
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any], now: str = "there ") -> list[str]:
+    return [f"{name} {_short(old.get(name))}, {now}{_short(new[name])}" for name in new if old.get(name) != new[name]]
 
 
 def _short(value: Any) -> str:
@@ -130,10 +179,14 @@ def _note_execution(output: Path, watcher: TrainingWatcher) -> None:
     """Add this execution to ``machine.json``; say where library versions changed since the last."""
     folder = RunFolder(output)
     before = folder.read_executions()
-    now = library_versions(*(f"{name} {_version(name)}" for name in LIBRARIES))
+    now = _libraries()
     if before and (changed := changes(before[-1].get("versions", {}), now)):
         watcher.note(f"Other library versions than before: {', '.join(changed)}. Last digits may differ.")
     folder.add_execution({**describe_machine(), "versions": now})
+
+
+def _libraries() -> dict[str, str]:
+    return library_versions(*(f"{name} {_version(name)}" for name in LIBRARIES))
 
 
 def _version(name: str) -> str:

@@ -12,7 +12,7 @@ from fgvr_bench.core.files import write_json
 from fgvr_bench.engines.huggingface.loading import quiet
 from fgvr_bench.errors import DataInvalid, UsageError
 from finedefics.checkpoints import WEIGHTS, choose
-from finedefics.launching import Conduct, Processes, make_accelerator, resolve_precision
+from finedefics.launching import Conduct, Processes, make_accelerator, peers_named, resolve_precision
 from finedefics.logbook import PLOT, StepRecord, TrainingWatcher, plot_losses
 from finedefics.presets import Recipe, preset
 from finedefics.row_checks import check_rows
@@ -139,7 +139,7 @@ def train_stage(
     accelerator = make_accelerator(recipe, device, conduct)
     precision = resolve_precision(recipe, accelerator.device.type)
     facts = facts_of(stage, recipe, precision, listed, model, accelerator)
-    with _own_generators(), held(conduct.output, stage, accelerator):
+    with _own_generators(), peers_named(), held(conduct.output, stage, accelerator):
         enter(conduct.output, facts, fresh, accelerator, watcher)
         start = _start(model, processor, recipe, precision, accelerator)
         return _train(stage, listed, recipe, start, accelerator, conduct, watcher, cache, tuple(told))

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fgvr_bench.core.interrupts import first_interrupt
+from fgvr_bench.core.interrupts import ECHO, first_interrupt
+from fgvr_bench.core.ranks import launched
 from fgvr_bench.errors import FgvrError, Stopped
 from finedefics.batches import PassSource, Plan, Prepared, make_plan, prepared_passes
 from finedefics.checkpoints import Checkpoints, found
@@ -81,7 +82,7 @@ class Training:
         watcher.started(self.stage.name, first, self.plan.steps)
         told = "Finishing this step and saving; Ctrl-C once more stops at once."
         try:
-            with first_interrupt(lambda: watcher.note(told)) as interrupted:
+            with first_interrupt(lambda: watcher.note(told), ECHO if launched() else 0.0) as interrupted:
                 for step in range(first + 1, self.plan.steps + 1):
                     rate = self.schedule.get_last_lr()[0]
                     norm = self._step(passes, window)
@@ -91,7 +92,7 @@ class Training:
                         book.add(record)
                         watcher.logged(record)
                         self.accelerator.log(record.flat(), step=step)
-                    stop = interrupted() and self.accelerator.num_processes == 1
+                    stop = self._anywhere(interrupted())
                     if self.checkpoints and (stop or step % self.conduct.save_every == 0 or step == self.plan.steps):
                         self.checkpoints.save(step)
                     if stop and step < self.plan.steps:
@@ -101,6 +102,14 @@ class Training:
             for tracker in self.accelerator.trackers:
                 tracker.finish()
         return book.records
+
+    def _anywhere(self, here: bool) -> bool:
+        """Say whether something is so in any of the processes; each of them asks at the same place."""
+        import torch
+
+        if self.accelerator.num_processes == 1:
+            return here
+        return bool(self.accelerator.reduce(torch.tensor(float(here), device=self.accelerator.device), "sum"))
 
     def _resumed(self) -> int:
         """Go on from the newest checkpoint; return its step, 0 where there is none."""

@@ -11,11 +11,12 @@ from typing import Any
 from fgvr_bench.core.answering import UNSURE
 from fgvr_bench.core.assembly import Assembly, assemble, ready_dataset, ready_model
 from fgvr_bench.core.experiment import Asked
+from fgvr_bench.core.files import comes_to_sight
 from fgvr_bench.core.host import Host
 from fgvr_bench.core.interrupts import is_request
 from fgvr_bench.core.order import BatchPlan, OpenBatches
 from fgvr_bench.core.parts import PartWriter
-from fgvr_bench.core.ranked import comes_to_sight, free_space
+from fgvr_bench.core.ranked import free_space
 from fgvr_bench.core.ranks import RankLost, Ranks
 from fgvr_bench.core.records import to_line
 from fgvr_bench.core.settings import RunSettings

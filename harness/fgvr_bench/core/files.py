@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,8 @@ HALF = ".fgvr.tmp"
 ABANDONED_SECONDS = 60.0
 """A half-written file that nobody holds is let be for so long: its writer may not have come to hold it yet."""
 _tidied: set[Path] = set()
+SIGHT_SECONDS = 60.0
+"""How long what another machine has written may take to be seen on a shared disk."""
 
 
 @contextlib.contextmanager
@@ -128,6 +130,16 @@ def _umask() -> int:
 def _cannot_write(path: Path, error: OSError) -> FgvrError:
     instead = "another folder (--results-dir, FGVR_CACHE)"
     return FgvrError(f"cannot write {path}: {error.strerror or error}.", hint=advice(error, instead))
+
+
+def comes_to_sight(seen: Callable[[], bool]) -> bool:
+    """Wait for what another machine has written to a shared disk; say whether it can be seen."""
+    deadline = time.monotonic() + SIGHT_SECONDS
+    while not seen():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})

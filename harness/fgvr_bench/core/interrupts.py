@@ -9,6 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+ECHO = 2.0
+"""Seconds within which torchrun hands a Ctrl-C on that its processes have heard already."""
+
 
 @contextlib.contextmanager
 def first_interrupt(told: Callable[[], None], echo: float = 0.0) -> Iterator[Callable[[], bool]]:

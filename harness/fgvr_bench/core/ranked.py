@@ -7,13 +7,13 @@ import json
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgvr_bench.core.answering import UNSURE, Answered
+from fgvr_bench.core.files import comes_to_sight
 from fgvr_bench.core.order import OpenBatches
 from fgvr_bench.core.ranks import GO_ON, Ranks
 from fgvr_bench.core.recording import Elsewhere
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 ROOM = 1 << 26
 ROOM_FOR_AN_ANSWER = 2048
 """Bytes that have to be free where a rank writes: so many, and so many more a question."""
-SIGHT_SECONDS = 60.0
-"""How long what another machine has written may take to be seen on a shared disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,16 +178,6 @@ def _agree(assembly: Assembly, shared: Shared) -> None:
                 f"{who} has {said['free'] / 1e6:,.0f} MB left for {folder}; this run may take {needed / 1e6:,.0f} MB.",
                 hint="Free some space, or name another folder with --results-dir.",
             )
-
-
-def comes_to_sight(seen: Callable[[], bool]) -> bool:
-    """Wait for what another machine has written to a shared disk; say whether it can be seen."""
-    deadline = time.monotonic() + SIGHT_SECONDS
-    while not seen():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 def _reaches(path: Path, upto: int) -> bool:

@@ -18,7 +18,7 @@ from fgvr_bench import __version__
 from fgvr_bench.core.answering import UNSURE
 from fgvr_bench.core.assembly import Assembly
 from fgvr_bench.core.host import Host
-from fgvr_bench.core.interrupts import first_interrupt
+from fgvr_bench.core.interrupts import ECHO, first_interrupt
 from fgvr_bench.core.likeness import likeness_of
 from fgvr_bench.core.locks import lock
 from fgvr_bench.core.order import BatchPlan, OpenBatches, plan_batches
@@ -37,10 +37,6 @@ from fgvr_bench.interfaces import RunInfo, RunResult
 
 if TYPE_CHECKING:
     from fgvr_bench.core.ranked import Shared
-
-
-ECHO = 2.0
-"""Seconds within which torchrun hands a Ctrl-C on that its processes have heard already."""
 
 
 def complete_run(folder: RunFolder, content: dict[str, Any], scorer: Scorer) -> None:
