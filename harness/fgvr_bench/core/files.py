@@ -202,7 +202,7 @@ def readable_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2, sort_keys=True) + "\n"
 
 
-def json_pieces(value: Any, indent: int, line: str = "\n") -> Iterator[str]:
+def json_pieces(value: Any, indent: int | None, line: str = "\n") -> Iterator[str]:
     """Yield the JSON of a value as `json.dumps` writes it; an iterator in it becomes a list, written item by item.
 
     >>> "".join(json_pieces({"a": iter([1, 2]), "b": iter([])}, indent=1))
@@ -210,19 +210,22 @@ def json_pieces(value: Any, indent: int, line: str = "\n") -> Iterator[str]:
 
     Args:
         value: what is written; all text in it becomes ASCII.
-        indent: blanks a level.
+        indent: blanks a level; None puts all on one line, without any.
         line: what a line begins with; of calls for what is inside.
     """
+    comma, colon = (",", ":") if indent is None else (",", ": ")
     if isinstance(value, dict):
-        yield from _within("{}", ((f"{json.dumps(name)}: ", each) for name, each in value.items()), indent, line)
+        yield from _within(
+            "{}", ((f"{json.dumps(str(name))}{colon}", each) for name, each in value.items()), indent, line
+        )
     elif isinstance(value, Iterator):
         yield from _within("[]", (("", each) for each in value), indent, line)
     else:
-        yield json.dumps(value, allow_nan=False, indent=indent).replace("\n", line)
+        yield json.dumps(value, allow_nan=False, indent=indent, separators=(comma, colon)).replace("\n", line)
 
 
-def _within(brackets: str, items: Iterator[tuple[str, Any]], indent: int, line: str) -> Iterator[str]:
-    inner, empty = line + " " * indent, True
+def _within(brackets: str, items: Iterator[tuple[str, Any]], indent: int | None, line: str) -> Iterator[str]:
+    line, inner, empty = ("", "", True) if indent is None else (line, line + " " * indent, True)
     yield brackets[0]
     for name, each in items:
         yield f"{'' if empty else ','}{inner}{name}"

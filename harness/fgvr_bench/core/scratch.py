@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 CACHE_KIB = 512
 """Of a database that may be in memory."""
+FEW_KIB = 64
+"""Likewise, where things are read in their order and there may be many such databases."""
 
 SPOOLED = 1 << 16
 """Bytes of numbers that are in memory before there is a file."""
@@ -29,10 +31,10 @@ class _Closing(sqlite3.Connection):
         self.close()
 
 
-def database(tables: str) -> sqlite3.Connection:
+def database(tables: str, cache_kib: int = CACHE_KIB) -> sqlite3.Connection:
     """Open a new database that nobody else sees, with these tables; what does not fit its cache lies on disk."""
     base = sqlite3.connect("", factory=_Closing, check_same_thread=False)
-    base.executescript(f"PRAGMA journal_mode = OFF; PRAGMA cache_size = -{CACHE_KIB}; {tables}")
+    base.executescript(f"PRAGMA journal_mode = OFF; PRAGMA cache_size = -{cache_kib}; {tables}")
     return base
 
 
@@ -59,7 +61,7 @@ class Pile(Sequence[T], Generic[T]):
     """Things in the order in which they were added, each under a key; one is in memory while it is looked at."""
 
     def __init__(self) -> None:
-        self._base = database("CREATE TABLE pile (place INTEGER PRIMARY KEY, key BLOB, thing BLOB);")
+        self._base = database("CREATE TABLE pile (place INTEGER PRIMARY KEY, key BLOB, thing BLOB);", FEW_KIB)
         self._count = 0
 
     def add(self, thing: T, *key: str) -> None:
@@ -92,6 +94,21 @@ class Pile(Sequence[T], Generic[T]):
         (thing,) = self._base.execute("SELECT thing FROM pile WHERE place = ?", (place,)).fetchone()
         found: T = thawed(thing)
         return found
+
+
+class Kept(Generic[T]):
+    """Things by names, on disk."""
+
+    def __init__(self) -> None:
+        self._base = database("CREATE TABLE kept (name BLOB PRIMARY KEY, thing BLOB) WITHOUT ROWID;", FEW_KIB)
+
+    def __setitem__(self, name: str, thing: T) -> None:
+        self._base.execute("REPLACE INTO kept VALUES (?, ?)", (sort_key(name), frozen(thing)))
+
+    def get(self, name: str) -> T | None:
+        """Return the thing of a name; None where there is none."""
+        found = self._base.execute("SELECT thing FROM kept WHERE name = ?", (sort_key(name),)).fetchone()
+        return thawed(found[0]) if found else None
 
 
 class NumberRows:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
 from fgvr_bench import __version__
 from fgvr_bench.core.board_words import lay_out, percent, rank
 from fgvr_bench.core.results import Column, StoredRun
+from fgvr_bench.core.scratch import Kept, Pile
 from fgvr_bench.report.reading import Answers, Sheet, State
 
 if TYPE_CHECKING:
@@ -27,17 +30,18 @@ class Named:
     """That of its row on the board."""
 
 
-def named_runs(tables: Sequence[Table]) -> dict[Column, list[Named]]:
+def named_runs(tables: Sequence[Table]) -> dict[Column, Pile[Named]]:
     """Return the runs of each column, in the order of the boards; controls with blank pictures stand behind."""
-    times: dict[str, int] = {}
-    found: dict[Column, list[Named]] = {}
+    times = Kept[int]()
+    found: dict[Column, Pile[Named]] = {}
     for table in tables:
         for line in table.lines:
             for column, run in (line.cells or {}).items():
                 key = _file_safe(run.run_id)
-                times[key] = times.get(key, 0) + 1
-                key = key if times[key] == 1 else f"{key}-{times[key]}"
-                found.setdefault(column, []).append(Named(run, key, line.label))
+                time = (times.get(key) or 0) + 1
+                times[key] = time
+                named = Named(run, key if time == 1 else f"{key}-{time}", line.label)
+                found.setdefault(column, Pile()).add(named)
     return found
 
 
@@ -47,8 +51,8 @@ def _file_safe(run_id: str) -> str:
     return kept[:40] or "run"
 
 
-def board_of(table: Table, keys: Mapping[str, str]) -> dict[str, Any]:
-    """Return a board as the page's template takes it.
+def board_of(table: Table, keys: Kept[str]) -> dict[str, Any]:
+    """Return a board as the page's template takes it; its rows come one by one, once.
 
     ``keys``: of the runs that stand in the report, by their folders; others have no link.
     """
@@ -59,10 +63,10 @@ def board_of(table: Table, keys: Mapping[str, str]) -> dict[str, Any]:
             {"lines": head, "kind": kind} for head, kind in zip(grid.heads, _kinds(grid.heads, grid), strict=True)
         ],
         "caption": grid.caption,
-        "blocks": [
-            {"title": title, "rows": [_row(table, line, beside, grid.ranked, keys) for line, beside in rows]}
+        "blocks": (
+            {"title": title, "rows": starmap(partial(_row, table, grid.ranked, keys), rows)}
             for title, rows in grid.blocks
-        ],
+        ),
     }
 
 
@@ -72,7 +76,7 @@ def _kinds(heads: Sequence[Any], grid: Any) -> list[str]:
     return ["text", *(["number"] if grid.ranked else []), *["number"] * figures, *[""] * len(grid.beside)]
 
 
-def _row(table: Table, line: Line, beside: Sequence[str], ranked: bool, keys: Mapping[str, str]) -> dict[str, Any]:
+def _row(table: Table, ranked: bool, keys: Kept[str], line: Line, beside: Sequence[str]) -> dict[str, Any]:
     cells = []
     for place, figure in enumerate(line.figures):
         column = table.columns[place] if place < len(table.columns) else None

@@ -13,6 +13,7 @@ from fgvr_bench.core.judged import judged
 from fgvr_bench.core.progress import Progress, quiet
 from fgvr_bench.core.results import Column
 from fgvr_bench.core.run_folder import RunFolder
+from fgvr_bench.core.scratch import Kept, Pile
 from fgvr_bench.core.statistics import clustered_interval
 from fgvr_bench.core.taxonomy import taxonomy_of
 from fgvr_bench.errors import FgvrError
@@ -89,17 +90,19 @@ def build_report(
     target = target_for(out)
     built = Built(notes=list(notes))
     named = named_runs(tables)
-    shown: dict[Column, list[Named]] = {}
+    shown: dict[Column, Pile[Named]] = {}
+    keys = Kept[str]()
     taken: set[tuple[str, int]] = set()
     with progress("reading runs", len(runs)) as advance:
         for column, members in named.items():
             maker = _ColumnMaker(host, target, settings, progress, built, column, taken)
             if found := maker.make(members, advance):
                 shown[column] = found
+                for each in found:
+                    keys[each.run.place] = each.key
     if not shown:
         raise FgvrError(f"none of {len(runs)} runs can be shown. {' '.join(built.notes)}")
     target.data("report", _directory(host, shown))
-    keys = {each.run.place: each.key for members in shown.values() for each in members}
     boards = [board_of(table, keys) for table in tables]
     context = {"title": settings.title, "boards": boards, "notes": built.notes, "version": __version__}
     built.page = target.finish({**context, "runs": built.runs, "answers": built.answers})
@@ -110,15 +113,15 @@ def build_report(
 def _directory(host: Host, shown: Mapping[Column, Sequence[Named]]) -> dict[str, Any]:
     """Return what the page knows before it loads anything else: columns with their runs, and metrics in words."""
     names = column_names(list(shown))
-    columns = [
-        {
-            "key": column_key(column),
-            "name": names[column],
-            "runs": [{"key": each.key, "label": each.label} for each in members],
-        }
+    columns = (
+        {"key": column_key(column), "name": names[column], "runs": map(_link, members)}
         for column, members in shown.items()
-    ]
+    )
     return {"columns": columns, "metrics": {metric.name: [metric.title, metric.share] for metric in host.metrics}}
+
+
+def _link(named: Named) -> dict[str, str]:
+    return {"key": named.key, "label": named.label}
 
 
 @dataclass(slots=True)
@@ -134,13 +137,13 @@ class _ColumnMaker:
     taken: set[tuple[str, int]]
     """Pictures that stand in the report already, by album and place."""
 
-    def make(self, members: Sequence[Named], advance: Callable[[int], None]) -> list[Named]:
+    def make(self, members: Sequence[Named], advance: Callable[[int], None]) -> Pile[Named]:
         """Write the column's questions and every run's answers; return the runs that could be shown."""
         album = self._album()
         ranks = {} if album is None else taxonomy_of(album.dataset)
         sheet: Sheet | None = None
         margins: Sequence[float | None] | None = None
-        shown: list[Named] = []
+        shown = Pile[Named]()
         solved: list[int] = []
         for named in members:
             advance(1)
@@ -157,7 +160,7 @@ class _ColumnMaker:
                 margins = margins_for(self.column, sheet)
             solved = [count + (state == State.RIGHT) for count, state in zip(solved, answers.states, strict=True)]
             self._run(named, sheet, answers, margins)
-            shown.append(named)
+            shown.add(named)
         if sheet is not None:
             self._questions(sheet, shown, solved, album, ranks)
         return shown
@@ -215,7 +218,7 @@ class _ColumnMaker:
                 "labels": sheet.labels,
                 "classes": [row.label for row in sheet.rows],
                 "solved": list(solved),
-                "runs": [{"key": each.key, "label": each.label} for each in shown],
+                "runs": map(_link, shown),
             },
         )
 

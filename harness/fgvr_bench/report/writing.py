@@ -7,13 +7,15 @@ import hashlib
 import json
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fgvr_bench.core.files import read_json, write_json, write_text
+from fgvr_bench.core.files import json_pieces, read_json, write_json, write_text, write_texts
+from fgvr_bench.core.scratch import Pile
 from fgvr_bench.errors import FgvrError, UsageError
 from fgvr_bench.report.pictures import file_name, put
 
@@ -32,13 +34,13 @@ TOGETHER = 100
 """Pictures in one block of a single file."""
 
 
-def script_json(value: Any) -> str:
-    r"""Return JSON that can stand in a script: ASCII, and without ``<``, so that no text ends or opens a tag.
+def script_json(value: Any) -> Iterator[str]:
+    r"""Yield JSON that can stand in a script: ASCII, and without ``<``, so that no text ends or opens a tag.
 
-    >>> print(script_json(["</script>", "\u202e"]))
+    >>> print(*script_json(["</script>", "\u202e"]))
     ["\u003c/script>","\u202e"]
     """
-    return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    return (text.replace("<", "\\u003c") for text in json_pieces(value, indent=None))
 
 
 @cache
@@ -109,14 +111,14 @@ class Folder(Target):
 
     def data(self, name: str, value: Any) -> None:
         """Write ``data/<name>.js``, which hands its value to the page: a page from disk cannot fetch files."""
-        text = f"fgvr.take({json.dumps(name)},{script_json(value)});\n"
         path = self.path / "data" / f"{name}.js"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="ascii", newline="\n")
+            with open(path, "w", encoding="ascii", newline="\n") as file:
+                file.writelines(chain([f"fgvr.take({json.dumps(name)},"], script_json(value), [");\n"]))
+                self.bytes += file.tell()
         except OSError as error:
             raise FgvrError(f"cannot write {path}: {error.strerror or error}.") from error
-        self.bytes += len(text)
 
     def picture(self, album: str, place: int, source: Path) -> None:
         """Put the thumbnail into the album's folder."""
@@ -131,11 +133,13 @@ class Folder(Target):
             **{f"assets/{name}": asset(f"vendor/{name}") for name in (*VENDORED, *LICENCES)},
         }
         policy = "script-src 'self' file:; style-src 'self' file: 'unsafe-inline'; img-src 'self' file: data:"
-        texts["index.html"] = _page(context, policy, single=False)
         for name, text in texts.items():
             write_text(self.path / name, text)
             self.bytes += len(text.encode())
-        return self.path / "index.html"
+        page = self.path / "index.html"
+        write_texts(page, _page(context, policy, single=False))
+        self.bytes += page.stat().st_size
+        return page
 
 
 class File(Target):
@@ -145,12 +149,12 @@ class File(Target):
         super().__init__()
         self.path = path
         check_page(path)
-        self._data: dict[str, str] = {}
+        self._data = Pile[tuple[str, str]]()
         self._pictures: dict[str, dict[int, str]] = {}
 
     def data(self, name: str, value: Any) -> None:
         """Keep the data for the page."""
-        self._data[name] = script_json(value)
+        self._data.add((name, "".join(script_json(value))))
 
     def picture(self, album: str, place: int, source: Path) -> None:
         """Keep the thumbnail, with its neighbours, as a data URI."""
@@ -163,11 +167,10 @@ class File(Target):
         scripts = [script.replace("</script", "<\\/script") for script in scripts]
         hashes = " ".join(f"'sha256-{_hash(script)}'" for script in scripts)
         policy = f"script-src {hashes}; style-src 'unsafe-inline'; img-src data:"
-        pictures = {name: script_json(found) for name, found in self._pictures.items()}
-        inside = {"style": asset("static/report.css"), "scripts": scripts, "data": {**self._data, **pictures}}
-        text = _page(context, policy, single=True, **inside)
-        write_text(self.path, text)
-        self.bytes = len(text.encode())
+        pictures = ((name, "".join(script_json(found))) for name, found in self._pictures.items())
+        inside = {"style": asset("static/report.css"), "scripts": scripts, "data": chain(self._data, pictures)}
+        write_texts(self.path, _page(context, policy, single=True, **inside))
+        self.bytes = self.path.stat().st_size
         return self.path
 
 
@@ -202,10 +205,10 @@ def target_for(out: Path) -> Target:
     return File(out) if out.suffix.lower() in {".html", ".htm"} else Folder(out)
 
 
-def _page(context: Mapping[str, Any], policy: str, single: bool, **inside: Any) -> str:
+def _page(context: Mapping[str, Any], policy: str, single: bool, **inside: Any) -> Iterator[str]:
     values = {**context, "mark": MARK, "policy": policy, "single": single, "licences": _licences(), **inside}
-    text = environment().get_template("report.html").render(values)
-    return text.encode("utf-8", "replace").decode()  # lone surrogates of a hostile label
+    for text in environment().get_template("report.html").generate(values):
+        yield text.encode("utf-8", "replace").decode()  # lone surrogates of a hostile label
 
 
 def _licences() -> list[str]:
