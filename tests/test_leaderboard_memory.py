@@ -7,6 +7,7 @@ import importlib
 import json
 import tracemalloc
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +20,16 @@ from fgvr_bench.core import board_text, scratch, tallies
 from fgvr_bench.core import index as index_module
 from fgvr_bench.core.files import canonical_json
 from fgvr_bench.core.index import Index
+from fgvr_bench.core.known import Knowledge
 from fgvr_bench.core.leaderboard import build_tables
 from fgvr_bench.core.ranking import rank
 from fgvr_bench.core.run_folder import SEAL, RunFolder, run_id
 from fgvr_bench.core.tallies import tally
+from fgvr_bench.core.verify_runs import Verifier
 
 A_RUN = 250
 """Bytes that a run more may cost: numbers of its row and its columns, and its name while folders are listed."""
-FEW, MANY = 80, 400
+FEW, MANY = 80, 320
 DATASETS = ("toy", "toy-2", "toy-3", "toy-4")
 
 
@@ -56,24 +59,27 @@ def many_runs(folder: Path, count: int) -> None:
         place.run_file.write_text(canonical_json({**content, **changed}))
 
 
-def most_memory(work: Callable[[int], object], count: int) -> int:
-    """Return how many bytes more a piece of work holds at its peak, once it has been done before.
+def growth(work: Callable[[int], object], few: int, many: int, enough: float = A_RUN) -> float:
+    """Return how many bytes more each run more takes at the peak of a piece of work that was done before.
 
-    The least of three times: every now and then the interpreter lays its table of names out anew.
+    Every now and then the interpreter lays its table of names out anew, which costs two megabytes: so a few times.
     """
-    work(count)
-    tracemalloc.start()
-    try:
-        return min(_peak(work, count) for _ in range(3))
-    finally:
-        tracemalloc.stop()
+    work(many)
+    found = inf
+    for _ in range(6):
+        found = min(found, (_peak(work, many) - _peak(work, few)) / (many - few))
+        if found < enough:
+            break
+    return found
 
 
 def _peak(work: Callable[[int], object], count: int) -> int:
-    tracemalloc.reset_peak()
-    before = tracemalloc.get_traced_memory()[0]
-    work(count)
-    return tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.start()
+    try:
+        work(count)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -97,8 +103,20 @@ def test_the_memory_of_a_board_does_not_grow_with_its_runs_in_any_format(tmp_pat
             for _ in write(tables):
                 pass
 
-    many, few = most_memory(build, MANY), most_memory(build, FEW)
-    assert (many - few) / (MANY - FEW) < A_RUN
+    assert growth(build, FEW, MANY) < A_RUN
+
+
+def test_the_memory_of_verifying_does_not_grow_with_the_runs(tmp_path: Path) -> None:
+    for count in (30, 120):
+        many_runs(tmp_path / str(count), count)
+    plugins = toy_host()
+
+    def verify(count: int) -> None:
+        found = Verifier(plugins, Knowledge(plugins)).verify([tmp_path / str(count) / "results"])
+        assert sum(each.run is not None for each in found) == count
+
+    enough = 3 * A_RUN  # so few runs do not fill what the interpreter holds ready
+    assert growth(verify, 30, 120, enough) < enough
 
 
 def test_the_memory_of_a_ranking_does_not_grow_with_its_pairs() -> None:
@@ -109,5 +127,5 @@ def test_the_memory_of_a_ranking_does_not_grow_with_its_pairs() -> None:
         drawn = generator.random((count, len(classes))) < np.linspace(0.3, 0.9, count)[:, None]
         rank([tally((np.packbits(each).tobytes() for each in drawn), classes)])
 
-    many, few = most_memory(ranked, 200), most_memory(ranked, 40)
-    assert (many - few) / 160 < A_RUN + 9 * len(classes), "what was drawn here among it"
+    enough = A_RUN + 9 * len(classes)  # what is drawn here among it
+    assert growth(ranked, 40, 200, enough) < enough

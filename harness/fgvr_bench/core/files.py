@@ -61,7 +61,8 @@ HALF = ".fgvr.tmp"
 """How the name of a file ends that is not whole yet."""
 ABANDONED_SECONDS = 60.0
 """A half-written file that nobody holds is let be for so long: its writer may not have come to hold it yet."""
-_tidied: set[Path] = set()
+_tidied: set[int] = set()
+"""Hashes of folders, of which there may be many thousands."""
 SIGHT_SECONDS = 60.0
 """How long what another machine has written may take to be seen on a shared disk."""
 
@@ -101,9 +102,9 @@ def tidy(folder: Path) -> None:
 
     None is removed that somebody may still write: the system knows who holds a file, on most file systems.
     """
-    if folder in _tidied:
+    if hash(folder) in _tidied:
         return
-    _tidied.add(folder)
+    _tidied.add(hash(folder))
     for path in folder.glob(f".*{HALF}"):
         with contextlib.suppress(OSError), open(path, "rb") as file:
             if time.time() - os.fstat(file.fileno()).st_mtime >= ABANDONED_SECONDS and _hold(file.fileno()):
