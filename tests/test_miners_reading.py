@@ -15,7 +15,6 @@ from fgvr_bench.core.images import decode_image
 from fgvr_bench.engines.open_clip import ToBytes
 from fgvr_bench.engines.preprocessing import OnHost
 from fgvr_bench.engines.torchvision_ops import Carried
-from fgvr_bench.miners import parts
 from fgvr_bench.miners.parts import AHEAD, PART, ByParts, Parts
 from fgvr_bench.miners.reading import ImageBatch, read_images
 
@@ -49,16 +48,13 @@ def test_pixels_from_workers_are_those_read_here_and_stay(tmp_path: Path, worker
     assert here[0].unreadable.keys() == {7}
 
 
-@pytest.mark.parametrize("room", [100, 1 << 20])
-def test_images_for_which_there_is_no_room_travel_by_themselves(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
-) -> None:
-    monkeypatch.setattr(parts, "SLOT_BYTES", room)
+@pytest.mark.parametrize(("room", "there"), [(100, False), (1 << 16, True), (1 << 50, False)])
+def test_images_for_which_there_is_no_room_travel_by_themselves(tmp_path: Path, room: int, there: bool) -> None:
     examples = draw_pictures(tmp_path, 8).examples()
     read = Parts(examples, range(8), 4, Carried(of_its_size))
-    read.share(1)
+    read.share(1, room)
     for number, part in enumerate(read_ahead(read, 1, False, None, AHEAD)):
-        assert isinstance(part.data, int) is (room > 100)
+        assert isinstance(part.data, int) is there
         for image, index in zip(part.views(read.data_of(part)), range(4 * number, 4 * number + 4), strict=True):
             assert torch.equal(image, of_its_size(decode_image(examples[index].image.read())))
 

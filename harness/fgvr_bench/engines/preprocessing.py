@@ -23,6 +23,10 @@ class Preprocessing(Protocol):
     def read(self) -> Callable[[Image], torch.Tensor]:
         """Turn an RGB image into what travels; picklable, for worker processes."""
 
+    @property
+    def bytes_each(self) -> int:
+        """What an image has on its way, at most as a rule."""
+
     def take(self, data: torch.Tensor) -> torch.Tensor:
         """Return the bytes of some images, shape (bytes,), in memory that nobody else writes to."""
 
@@ -36,6 +40,11 @@ class OnHost:
 
     read: Callable[[Image], torch.Tensor]
 
+    @property
+    def bytes_each(self) -> int:
+        """Those of a picture of no size in particular."""
+        return _bytes_of_one(self.read)
+
     def take(self, data: torch.Tensor) -> torch.Tensor:
         """Return a copy."""
         import torch
@@ -48,6 +57,12 @@ class OnHost:
         import torch
 
         return torch.from_numpy(np.stack([image.numpy() for image in images]))
+
+
+def _bytes_of_one(read: Callable[[Image], torch.Tensor]) -> int:
+    from PIL import Image as PILImage
+
+    return read(PILImage.new("RGB", (64, 48))).nbytes
 
 
 def _copied(data: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -103,6 +118,7 @@ class OnDevice:
         import torch
 
         self.read = read if framing is None else Unframed(framing, read)
+        self.bytes_each = max(_bytes_of_one(read), 0 if framing is None else LARGEST)
         self._framing, self._device = framing, device
         # Not in the stream of the model, which would keep it waiting for the batch before.
         self._stream = torch.cuda.Stream(device) if device.startswith("cuda") else None  # type: ignore[no-untyped-call]

@@ -6,6 +6,7 @@ on as tensors of their own they would be copied three times, each time into memo
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,14 +19,14 @@ from fgvr_bench.engines.torchvision_ops import Carried
 from fgvr_bench.types import Example
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
 PART = 8
 """Images of a batch that a worker reads at a time: few, so that the first batch is there soon, and the last one too."""
 AHEAD = 4
 """Parts that each worker may be ahead."""
-SLOT_BYTES = 8 << 20
-"""Shared memory for the images of a part; a part with more of them travels by itself."""
 
 
 @dataclass(slots=True)
@@ -39,8 +40,9 @@ class Part:
     """Of the images that can be read."""
     dtype: torch.dtype
     """Of their numbers."""
-    data: torch.Tensor | int
-    """Their bytes, one after another, or in which slot of the shared memory these are."""
+    data: NDArray[np.uint8] | int
+    """Their bytes, one after another, or in which slot of the shared memory these are.  No tensor, which would travel
+    through shared memory that may not be there."""
 
     @property
     def bytes(self) -> int:
@@ -67,7 +69,7 @@ class Parts:
     read: Carried
     """Holds what turns an RGB image into a tensor."""
     slots: Sequence[torch.Tensor] = ()
-    """Memory of all processes: for each worker `AHEAD` + 1 times `SLOT_BYTES`."""
+    """Memory of all processes, for `AHEAD` + 1 parts of each worker."""
     _made: int = field(default=0, init=False)
 
     @property
@@ -85,6 +87,7 @@ class Parts:
         return whole * self.of_a_batch + math.ceil(rest / PART)
 
     def __getitem__(self, number: int) -> Part:
+        import numpy as np
         import torch
 
         batch, place = divmod(number, self.of_a_batch)
@@ -101,32 +104,35 @@ class Parts:
                 unreadable[index] = error.strerror or str(error)
         dtype = images[0].dtype if images else torch.uint8
         part = Part(number, indices, unreadable, [tuple(image.shape) for image in images], dtype, 0)
-        slot = self._next_slot()
-        part.data = torch.empty(part.bytes, dtype=torch.uint8) if slot is None or part.bytes > SLOT_BYTES else slot
+        slot = self._slot_for(part.bytes)
+        part.data = np.empty(part.bytes, np.uint8) if slot is None else slot
         for view, image in zip(part.views(self.data_of(part)), images, strict=True):
             view.copy_(image)
         return part
 
-    def _next_slot(self) -> int | None:
-        """Return where this worker writes next; None where nothing is shared."""
+    def _slot_for(self, length: int) -> int | None:
+        """Return where this worker writes next; None where there is no room for so many bytes."""
         from torch.utils.data import get_worker_info
 
         worker = get_worker_info()
-        if not self.slots or worker is None:
+        if worker is None or not self.slots or length > len(self.slots[0]):
             return None
         self._made += 1
         return int(worker.id) * (AHEAD + 1) + self._made % (AHEAD + 1)
 
-    def share(self, workers: int) -> None:
-        """Provide the memory that so many workers write to, if the system has it."""
+    def share(self, workers: int, bytes_each: int) -> None:
+        """Provide the memory that so many workers write to, for so many bytes an image, if the system has it."""
         import torch
 
         if not is_scarce():
-            self.slots = shared((workers * (AHEAD + 1), SLOT_BYTES), torch.uint8).unbind()
+            with contextlib.suppress(RuntimeError):  # there is some, but not as much: parts travel by themselves
+                self.slots = shared((workers * (AHEAD + 1), PART * bytes_each), torch.uint8).unbind()
 
     def data_of(self, part: Part) -> torch.Tensor:
         """Return the bytes of a part, good until the next one is taken."""
-        return self.slots[part.data][: part.bytes] if isinstance(part.data, int) else part.data
+        import torch
+
+        return self.slots[part.data][: part.bytes] if isinstance(part.data, int) else torch.from_numpy(part.data)
 
     def ends_a_batch(self, part: Part) -> bool:
         """Say whether it is the last one of its batch."""

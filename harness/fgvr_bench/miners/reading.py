@@ -62,13 +62,14 @@ def read_images(
         workers = 0 if parts.batches < 3 else min(16, cores())
     workers = min(workers, len(parts))
     if workers:
-        parts.share(workers)
+        parts.share(workers, preprocessing.bytes_each)
     positions: list[int] = []
     images: list[torch.Tensor] = []
     unreadable: dict[int, str] = {}
     for part in read_ahead(parts, workers, False, None if claims is None else ByParts(claims, parts), AHEAD):
         positions += part.indices
-        images += part.views(preprocessing.take(parts.data_of(part)))
+        if part.shapes:
+            images += part.views(preprocessing.take(parts.data_of(part)))
         unreadable |= part.unreadable
         if parts.ends_a_batch(part):
             pixels = preprocessing.join(images) if images else None
