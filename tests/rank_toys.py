@@ -50,7 +50,7 @@ def ranks_of(*makers: Callable[[Ranks], Assistant]) -> Iterator[Ranks]:
     yield first
     first.close()
     for thread in threads:
-        thread.join(timeout=20)
+        thread.join(timeout=60)
         assert not thread.is_alive()
 
 

@@ -186,7 +186,7 @@ PASSING = {
     "500": Reply({"error": "oops"}, 500),
     "502 with a web page": Reply(b"<html><body>Bad gateway</body></html>", 502, {"Content-Type": "text/html"}),
     "503": Reply({"error": {"message": "Loading model", "code": 503}}, 503),
-    "too slow": Reply(said("A"), wait=0.6),
+    "too slow": Reply(said("A"), wait=2.5),
     "half an answer, cut off": Reply(said("A"), sent=40),
     "half an answer, ended": Reply(b'{"choices": [{"mess'),
     "a connection that is reset": Reply(reset=True),
@@ -200,7 +200,7 @@ PASSING = {
 @pytest.mark.parametrize("what", PASSING)
 def test_a_fault_that_passes_costs_nothing(what: str, tmp_path: Path) -> None:
     with serve(once(PASSING[what])) as server:
-        result = ask(server, tmp_path, each=1, args={"timeout": "0.4"} if what == "too slow" else None)
+        result = ask(server, tmp_path, each=1, args={"timeout": "2"} if what == "too slow" else None)
     assert (result.metrics["accuracy"], result.failed) == (1.0, 0)
     assert len(server.asked) == 8
 
@@ -357,7 +357,7 @@ def test_a_server_that_is_down_at_the_start_is_named_with_what_to_type(tmp_path:
     began = time.monotonic()
     with pytest.raises(ModelUnavailable) as told:
         ask(f"api:toy-model@http://127.0.0.1:{port}/v1", tmp_path)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert f"no server answers at http://127.0.0.1:{port}/v1: Connection refused." in str(told.value)
     assert f"vllm serve toy-model --port {port}" in str(told.value)
 

@@ -175,7 +175,7 @@ def test_a_part_longer_than_the_file_is_dropped(site: Site, tmp_path: Path) -> N
 
 
 def test_a_killed_download_goes_on(site: Site, tmp_path: Path) -> None:
-    site.files["a.bin"] = big = random.Random(1).randbytes(3_000_000)
+    site.files["a.bin"] = big = random.Random(1).randbytes(30_000_000)
     site.seconds_a_piece = 0.05
     script = f"""
 from pathlib import Path

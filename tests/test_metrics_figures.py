@@ -139,11 +139,11 @@ def test_a_metric_takes_about_a_microsecond_an_answer() -> None:
     """All of one task's metrics together have to fit a budget of 50 microseconds a question."""
     rows = [scored(number % 4, key=str(number // 4), scores=(-1.0, -2.0, -3.0, -4.0), rank=2) for number in range(4000)]
     accumulators = [HOST.metrics[name].start() for name in FGVR_1.tasks["multiple-choice"].metrics]
-    start = time.perf_counter()
+    start = time.thread_time()  # of the processor: others may share it
     for row in rows:
         for accumulator in accumulators:
             accumulator.add(row)
-    assert (time.perf_counter() - start) / len(rows) < 50e-6
+    assert (time.thread_time() - start) / len(rows) < 50e-6
 
 
 # --- cautions -----------------------------------------------------------------------------------------

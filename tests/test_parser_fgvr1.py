@@ -235,8 +235,8 @@ HOSTILE += [
 @pytest.mark.parametrize("unit", HOSTILE, ids=ascii)
 def test_time_is_linear_in_the_length_of_an_answer(unit: str) -> None:
     """A pattern that backtracks takes minutes here, not seconds."""
-    start = time.perf_counter()
+    start = time.thread_time()
     for lead in ("", "The answer is "):
         for length in (clean.MAX_CHARS - 100, 1_000_000):
             parse_choice(lead + unit * (length // len(unit)), ABCD, BIRDS)
-    assert time.perf_counter() - start < 20
+    assert time.thread_time() - start < 20

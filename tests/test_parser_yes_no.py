@@ -59,6 +59,6 @@ def test_nothing_is_raised_and_only_yes_or_no_is_read(answer: str) -> None:
 
 @pytest.mark.parametrize("unit", ["yes ", "no, ", ".", " ", "answer ", "yes/", "it is not ", ": no", "<answer>"])
 def test_time_is_linear_in_the_length_of_an_answer(unit: str) -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
     parse_yes_no(unit * (90_000 // len(unit)))
-    assert time.perf_counter() - start < 10
+    assert time.thread_time() - start < 10

@@ -61,8 +61,16 @@ def test_three_ranks_end_with_the_bytes_of_one_process_and_tell_of_every_answer_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     play(tmp_path / "alone", ToyModel("oracle"), ToyPlugin(each=30))
+    all_three = threading.Barrier(3, timeout=60)
+
+    class Together(Slow):
+        def respond(self, prompts: Sequence[Prompt], batch: Any) -> Sequence[Response]:
+            if not self.asked:
+                all_three.wait()  # nobody is through before everybody has a batch
+            return super().respond(prompts, batch)
+
     listener, watcher = Listener(), Noting()
-    three = models(Slow(), Slow(), Slow())
+    three = models(Together(), Together(), Together())
     done = play_over_ranks(tmp_path / "three", monkeypatch, three, [Assistant] * 2, listener, watcher)
     assert not done.errors
     assert files_of(tmp_path / "three") == files_of(tmp_path / "alone")
@@ -72,7 +80,7 @@ def test_three_ranks_end_with_the_bytes_of_one_process_and_tell_of_every_answer_
     assert watcher.shown == sorted(watcher.shown)
     shares = [len(model.model.asked) for model in three]
     assert sum(shares) == 120
-    assert min(shares) >= 20, shares
+    assert min(shares) >= 4, shares
     [machine] = (tmp_path / "three").rglob("machine.json")
     [execution] = json.loads(machine.read_text())["executions"]
     assert (execution["processes"], execution["answered"]) == (3, 120)
@@ -82,13 +90,24 @@ def test_three_ranks_end_with_the_bytes_of_one_process_and_tell_of_every_answer_
 
 
 def test_a_slow_rank_takes_fewer_batches_and_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow = Slow()
-    slow.seconds = 1.0
-    two = models(Slow(), slow)
-    began = time.monotonic()
-    play_over_ranks(tmp_path, monkeypatch, two, [Assistant])
-    assert len(slow.asked) <= 16  # of 120: four batches of four, at a second each
-    assert time.monotonic() - began < 10
+    came, done = threading.Event(), threading.Event()
+
+    class Fast(Script):
+        def respond(self, prompts: Sequence[Prompt], batch: Any) -> Sequence[Response]:
+            assert came.wait(60)
+            if len(self.asked) >= 108:
+                done.set()
+            return super().respond(prompts, batch)
+
+    class Slowest(Script):
+        def respond(self, prompts: Sequence[Prompt], batch: Any) -> Sequence[Response]:
+            came.set()
+            assert done.wait(60)  # over its first batch, until the other is nearly through all others
+            return super().respond(prompts, batch)
+
+    slow = Slowest()
+    assert not play_over_ranks(tmp_path, monkeypatch, models(Fast(), slow), [Assistant]).errors
+    assert 0 < len(slow.asked) <= 12
 
 
 def test_each_rank_writes_a_part_and_another_number_of_processes_goes_on(
@@ -382,6 +401,9 @@ def test_a_port_that_is_taken_and_a_stranger_or_nobody_behind_it_are_said_to_be_
         with pytest.raises(RankLost, match=r"rank 0 on .* cannot be reached by the others .*EADDRINUSE") as told:
             reach(0, port)
         assert "MASTER_PORT" in str(told.value)
+    for thread in threading.enumerate():
+        if thread.name == "store":  # which the end of the stranger lets go
+            thread.join(60)
 
 
 def test_what_a_rank_has_stored_is_waited_for_where_a_shared_disk_shows_it_late(

@@ -262,7 +262,7 @@ def test_an_import_names_its_main_metric_and_waits_for_whoever_writes_the_run(tm
         other.start()
         assert not ended.wait(0.5)
         assert folder.responses_file.stat().st_mtime_ns == before
-    other.join(20)
+    other.join(60)
     assert ended.is_set()
 
 

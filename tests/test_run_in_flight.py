@@ -37,17 +37,22 @@ class Waited(Script):
     most: int = 0
     under_way: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
+    full: threading.Event = field(default_factory=threading.Event)
+    """Set once as many are under way as may be."""
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(16))
 
     def begin(self, prompts: Sequence[Prompt], batch: Any) -> Future[Any]:
         with self.lock:
             self.under_way += len(prompts)
             self.most = max(self.most, self.under_way)
+            if self.under_way >= self.at_once:
+                self.full.set()
             delay = max(0.0, 0.05 - 0.002 * len(self.asked))
         return self.pool.submit(self._later, list(prompts), batch, delay)
 
     def _later(self, prompts: list[Prompt], batch: Any, delay: float) -> Sequence[Response]:
         try:
+            self.full.wait(20)
             time.sleep(delay)
             return Script.respond(self, prompts, batch)
         finally:

@@ -84,18 +84,22 @@ def test_killed_at_random_and_resumed_with_other_workers_and_processes_it_ends_w
 
 
 def test_ctrl_c_finishes_the_batch_saves_and_says_how_to_go_on(photos: Path, tmp_path: Path) -> None:
-    process = start(photos, tmp_path, "--workers", "1")
-    wait_for_answers(process, tmp_path, 4)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    for attempt in range(5):  # where this process is kept from running meanwhile, it may come too late
+        results = tmp_path / str(attempt)
+        process = start(photos, results, "--workers", "1")
+        wait_for_answers(process, results, 4)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=300)
+        if process.returncode:
+            break
     assert process.returncode == 1, errors.decode()
     assert b"stopped as asked" in errors
     assert b"Type the same command again to go on." in errors
     assert b"Traceback" not in errors
-    saved = stored(tmp_path)
+    saved = stored(results)
     assert 4 <= saved < 120
     assert f"{saved} of 120 answers are saved".encode() in errors
-    assert f"{saved} answered before".encode() in finish(photos, tmp_path)
+    assert f"{saved} answered before".encode() in finish(photos, results)
 
 
 def test_two_at_once_end_with_one_whole_run(photos: Path, tmp_path: Path) -> None:

@@ -52,13 +52,13 @@ def test_the_next_batch_begins_before_the_last_one_is_stored() -> None:
     model = Slow()
     answers = answers_one_ahead(model, iter(range(4)), lambda: False)  # type: ignore[arg-type]
     assert next(answers) == [0]
-    assert model.second.wait(5)  # while we still hold the first answer
+    assert model.second.wait(60)  # while we still hold the first answer
     assert list(answers) == [[1], [2], [3], ["end"]]
     assert len(model.threads) == 1
 
 
 def test_a_model_that_takes_two_callers_has_two_batches_at_a_time_and_answers_in_order() -> None:
-    both = threading.Barrier(2, timeout=5)
+    both = threading.Barrier(2, timeout=60)
 
     class Two(Slow):
         def ask(self, batch: int) -> list[Any]:

@@ -218,9 +218,9 @@ def test_the_lock_of_the_dead_holds_nobody_up(photos: Path, undisturbed: dict[st
 
     lock = run.parent.parent / f".{run.parent.name}.lock"
     lock.write_text(json.dumps({"host": _host(), "pid": holder.pid, "started": "1", "token": "t", "description": "d"}))
-    begun = time.monotonic()
-    assert ended(words(photos, tmp_path)).returncode == 0
-    assert time.monotonic() - begun < 55
+    done = ended(words(photos, tmp_path))
+    assert done.returncode == 0
+    assert "waiting for" not in done.stderr
     assert files_of(tmp_path) == undisturbed
 
 
@@ -250,7 +250,7 @@ def test_interrupted_at_any_moment_nothing_but_words_is_shown_and_it_goes_on(
         for _ in range(times):
             interrupt(process, group)
             time.sleep(draw.random() * 0.05)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
         assert b"Traceback" not in errors
         assert b"Exception ignored" not in errors, errors.decode()
         # 130: ended at once.  1: after the batch at hand.  -2: the second one came while Python took itself down.
