@@ -78,7 +78,8 @@ class Some:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_claims_are_of_batches_whose_parts_travel(tmp_path: Path, workers: int) -> None:
     examples = draw_pictures(tmp_path, 20).examples()
-    order, size = (list(range(20)) * 4)[:70], 2 * PART + 5  # three parts a batch, and one in the last
+    size = 2 * PART + 5
+    order = (list(range(20)) * size)[: 3 * size + 7]  # three parts a batch, and one in the last
     all_of_them = list(read_images(examples, order, size, OnHost(small), 0))
     claims = Some()
     numbered = ByParts(claims, Parts(examples, order, size, Carried(small)))

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-PART = 8
+PART = 16
 """Images of a batch that a worker reads at a time: few, so that the first batch is there soon, and the last one too."""
-AHEAD = 4
+AHEAD = 2
 """Parts that each worker may be ahead."""
 
 
