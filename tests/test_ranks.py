@@ -25,9 +25,11 @@ from fgvr_bench import hookimpl
 from fgvr_bench.core import assisting, files, ranked
 from fgvr_bench.core import ranks as ranks_module
 from fgvr_bench.core.assisting import Assistant
+from fgvr_bench.core.launching import ranks_for
 from fgvr_bench.core.order import BatchPlan, OpenBatches
 from fgvr_bench.core.parts import PartWriter
 from fgvr_bench.core.ranks import Place, RankLost, Ranks, launched, open_store, patience
+from fgvr_bench.core.settings import RunSettings
 from fgvr_bench.errors import OutOfMemory, UsageError
 from fgvr_bench.types import Prompt, Response
 
@@ -368,6 +370,8 @@ def test_the_environment_of_a_launcher_is_read_and_nonsense_refused(monkeypatch:
     for name, value in {"RANK": "3", "LOCAL_RANK": "1", "MASTER_ADDR": "here", "MASTER_PORT": "1"}.items():
         monkeypatch.setenv(name, value)
     assert launched() == Place(3, 4, 1, 1)
+    with pytest.raises(UsageError, match=r"this is rank 3 of 4 processes .*; rank 0 leads"):
+        ranks_for([], [], RunSettings(num_processes="launched"))
     monkeypatch.setenv("RANK", "4")
     with pytest.raises(UsageError, match="RANK=4"):
         launched()

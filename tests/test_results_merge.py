@@ -16,6 +16,7 @@ from test_run_story import files_of, play
 from toy import Script, ToyModel, ToyPlugin, toy_host
 
 from fgvr_bench.cli.results import results
+from fgvr_bench.core import merging
 from fgvr_bench.core.known import Knowledge
 from fgvr_bench.core.merging import merge
 from fgvr_bench.core.parts import PartWriter, StoredAnswers
@@ -196,6 +197,28 @@ def test_names_of_folders_come_from_what_a_run_says_and_never_lead_outside(tmp_p
     (place,) = (path for path, _ in merge([tmp_path / "a"], tmp_path / "deep" / "all").done)
     assert place.resolve().is_relative_to((tmp_path / "deep" / "all").resolve())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "deep"]
+
+
+def test_a_run_that_is_completed_while_it_is_merged_is_named_and_the_others_are_merged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play(tmp_path / "a", limit=8)
+    play(tmp_path / "b", limit=16)
+    play(tmp_path / "b", ToyModel("says-a", Script("always-a")))
+    copy = merging._copy_part
+
+    def completed_meanwhile(path: Path, parts: Path) -> None:
+        if tmp_path / "b" in path.parents:
+            play(tmp_path / "b")
+        copy(path, parts)
+
+    monkeypatch.setattr(merging, "_copy_part", completed_meanwhile)
+    found = merge([tmp_path / "a", tmp_path / "b"], tmp_path / "all")
+    [left_out] = found.refused
+    assert "was taken away while oracle on toy was merged. Merge again." in left_out
+    assert [done for _, done in found.done] == ["copied"]
+    assert done_of(tmp_path / "a", tmp_path / "b", into=tmp_path / "all") == ["completed", "there already"]
+    assert files_of(tmp_path / "all") == files_of(tmp_path / "b")
 
 
 def test_nothing_to_merge_is_said(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fgvr_bench.core.checkup_torch import has_gpu_driver
 from fgvr_bench.core.interrupts import held_interrupts
 from fgvr_bench.core.ranks import Place, RankLost, Ranks, join_launched, launched, open_store
+from fgvr_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from fgvr_bench.core.experiment import Asked
@@ -26,11 +27,20 @@ def ranks_for(models: Sequence[Asked], datasets: Sequence[Asked], settings: RunS
     """Return the way from rank 0, which this process is, to the others; None where it works alone.
 
     Those that are started here start when they are first needed.
+
+    Raises:
+        RankLost: not all that were launched are there.
+        UsageError: another process leads.
     """
     if settings.num_processes == "launched":
         place = launched()
         if place is None:
             return None
+        if place.rank:
+            raise UsageError(
+                f"this is rank {place.rank} of {place.count} processes that were launched together; rank 0 leads.",
+                hint="Under torchrun or accelerate launch, use the command: fgvr-bench run",
+            )
         ranks = join_launched(place)
         ranks.join()  # the others are there: also where there is nothing to do, they have to be told so
         return ranks

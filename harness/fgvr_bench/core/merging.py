@@ -116,6 +116,9 @@ def _merge_into(into: Path, sources: list[_Source], merged: Merged, plugins: Hos
             merged.done.add((target.path, done))
         except _Refused as error:
             merged.refused.append(error.message)
+        except FileNotFoundError as error:  # whoever works on a run removes its parts once it is complete
+            gone = f"{error.filename} was taken away while {model} on {dataset} was merged."
+            merged.refused.append(f"{gone} Merge again.")
 
 
 def _is_answered(target: RunFolder) -> bool:
