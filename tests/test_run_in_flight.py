@@ -53,6 +53,7 @@ class Waited(Script):
     def _later(self, prompts: list[Prompt], batch: Any, delay: float) -> Sequence[Response]:
         try:
             self.full.wait(20)
+            self.full.set()  # so that a run which never has as many under way is held up once
             time.sleep(delay)
             return Script.respond(self, prompts, batch)
         finally:
@@ -103,5 +104,6 @@ def test_a_model_that_fails_on_everything_stops_the_run_and_nothing_is_kept(tmp_
 def test_pictures_that_cannot_be_joined_are_sent_one_by_one(tmp_path: Path) -> None:
     waited = Waited()
     waited.preparer = Sulks()
+    waited.full.set()  # one by one there is never more than one
     result = play(tmp_path, ToyModel(model=waited), batch_size=3).results[0]
     assert (result.failed, result.metrics["accuracy"]) == (0, 1.0)
