@@ -10,7 +10,7 @@ from typing import Any
 from fgvr_bench.engines.devices import check_device, device_kind
 from fgvr_bench.engines.fetching import fetch
 from fgvr_bench.engines.huggingface.answers import NotDistinct
-from fgvr_bench.engines.huggingface.decoding import Rows, greedy, make_greedy, rank
+from fgvr_bench.engines.huggingface.decoding import Rows, greedy, make_greedy, rank, sharpen
 from fgvr_bench.engines.huggingface.loading import load_processor, load_weights, quiet
 from fgvr_bench.engines.huggingface.plugin import HuggingFacePlugin, Plan
 from fgvr_bench.engines.huggingface.preparing import ANSWERS, SHARED, HuggingFacePreparer, on_device
@@ -24,10 +24,6 @@ from fgvr_bench.types import Json, Prompt, Response, ScoreKind, letters_for
 
 BATCH_SIZES = {"cuda": 64, "mps": 4, "cpu": 4}
 """What ``--batch-size auto`` starts from: on a GPU as many as its memory has room for, at most these."""
-
-
-ROWS_AT_A_TIME = 16384
-"""Rows of the output layer that are widened to float32 at a time: 256 MB of a model with 4,096 hidden units."""
 
 
 class HuggingFaceModel(Model):
@@ -178,36 +174,11 @@ def load(plugin: HuggingFacePlugin, plan: Plan, decoding: Decoding) -> Model:
             from fgvr_bench.engines.huggingface.compiling import compile_blocks
 
             compile_blocks(model)
-        _sharpen(model)
+        sharpen(model)
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     preparer = HuggingFacePreparer(processor, template, plan.dtype, ranks, context, plugin.process, plugin.words_alone)
     ends = _end_tokens(plugin, model, processor.tokenizer)
     return HuggingFaceModel(model, preparer, decoding, plan, ends, plugin.known)
-
-
-def _sharpen(model: Any) -> None:
-    """Let the output layer look at the last token alone, and answer in float32.
-
-    Logits of other tokens are never used.  In half precision those of two letters often end in a tie, which is no
-    verdict where letters are ranked, and the first one where they are written.
-    """
-    import torch
-
-    head: Any = model.get_output_embeddings()
-    if head is None:
-        return
-    # Those of a batch do not lie together, and are slow then.
-    head.register_forward_pre_hook(lambda _, given: (given[0][..., -1:, :].contiguous(), *given[1:]))
-    spread = hasattr(head, "_hf_hook")  # its weights are somewhere else until they are needed
-    if type(head) is not torch.nn.Linear or spread or head.weight.dtype not in {torch.bfloat16, torch.float16}:
-        return
-
-    def forward(hidden: torch.Tensor) -> torch.Tensor:
-        parts = [hidden.float() @ rows.float().T for rows in torch.split(head.weight, ROWS_AT_A_TIME)]
-        logits = torch.cat(parts, dim=-1)
-        return logits if head.bias is None else logits + head.bias
-
-    head.forward = forward  # type: ignore[assignment]
 
 
 def _end_tokens(plugin: HuggingFacePlugin, model: Any, tokenizer: Any) -> frozenset[int]:
