@@ -25,7 +25,7 @@ from fgvr_bench.core.ahead import cores
 
 
 def answers(given: argparse.Namespace, decoding: str, dtype: str, size: int, results: Path) -> pd.DataFrame:
-    """Return the answers of one run, in the order of the questions."""
+    """Return the answers of one run, by the ids of the examples."""
     done = fgvr_bench.evaluate(
         given.model,
         given.dataset,
@@ -38,12 +38,18 @@ def answers(given: argparse.Namespace, decoding: str, dtype: str, size: int, res
         results_dir=results,
         progress=False,
     )
-    found = done.responses(0).sort_values("example_id", ignore_index=True)
+    found = done.responses(0).set_index("example_id").sort_index()
     return found.assign(choice=found["choice"].fillna(""))
 
 
 def row(name: str, found: pd.DataFrame, alone: pd.DataFrame, exact: pd.DataFrame) -> tuple[object, ...]:
-    """Return what a run's answers are beside those of batch 1 (scores: largest difference) and those of float32."""
+    """Return what a run's answers are beside those of batch 1 (scores: largest difference) and those of float32.
+
+    Of a part of the questions each batch size takes others; compared are those that all were asked.
+    """
+    found, alone, exact = (
+        each.loc[found.index.intersection(alone.index).intersection(exact.index)] for each in (found, alone, exact)
+    )
     other = int((found["choice"] != alone["choice"]).sum())
     differs = int((found["choice"] != exact["choice"]).sum())
     spread = ""
