@@ -245,18 +245,23 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - start, done
 
 
+def pace(work: Callable[[], Any], batch: int, seconds: float) -> float:
+    """Return images a second of some work on a batch, done once before and then again and again for so long."""
+    work()
+    done, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        work()
+        done += batch
+    return done / (time.perf_counter() - start)
+
+
 def model_alone(loaded: LoadedClip, batch: int, seconds: float = 5.0) -> float:
     """Return images a second of the model on a batch that is there."""
     import torch
 
     side = loaded.model.visual.image_size
     pixels = torch.randn(batch, 3, *(side if isinstance(side, tuple) else (side, side)), device=loaded.device)
-    loaded.encode_images(pixels).cpu()
-    done, start = 0, time.perf_counter()
-    while time.perf_counter() - start < seconds:
-        loaded.encode_images(pixels).cpu()
-        done += batch
-    return done / (time.perf_counter() - start)
+    return pace(lambda: loaded.encode_images(pixels).cpu(), batch, seconds)
 
 
 def resizing_alone(preprocessing: OnDevice, example: Example, batch: int, seconds: float = 3.0) -> float:
@@ -265,12 +270,7 @@ def resizing_alone(preprocessing: OnDevice, example: Example, batch: int, second
 
     decoded = torch.from_numpy(np.array(decode_image(example.image.read())))
     there = [preprocessing.take(decoded.reshape(-1)).view(decoded.shape)] * batch
-    preprocessing.join(there).cpu()
-    done, start = 0, time.perf_counter()
-    while time.perf_counter() - start < seconds:
-        preprocessing.join(there).cpu()
-        done += batch
-    return done / (time.perf_counter() - start)
+    return pace(lambda: preprocessing.join(there).cpu(), batch, seconds)
 
 
 class AsDecoded(OnDevice):
